@@ -224,3 +224,6 @@ func checkTime(field string, t time.Time) *Error {
 	}
 	return nil
 }
+
+// floating tells whether the grid hangs on the anchor.
+func (s *Schedule) floating() bool { return s.Every != 0 && s.Start.IsZero() }
