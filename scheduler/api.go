@@ -13,6 +13,7 @@ import (
 
 	"github.com/bellhop-run/bellhop/kv"
 	"github.com/bellhop-run/bellhop/workers"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 )
 
@@ -62,6 +63,7 @@ func (a *api) start(ctx context.Context) error {
 			return fmt.Errorf("serve the management API: %s: %w", name, err)
 		}
 	}
+	_ = a.s.nc.FlushTimeout(time.Second) // should it fail, the connection tells the server later
 	return nil
 }
 
@@ -92,7 +94,7 @@ func (a *api) handler(ctx context.Context, do verb) micro.HandlerFunc {
 				a.refuse(r, err)
 				return
 			}
-			_ = r.Respond(reply) // nobody may be waiting: `nats pub` is a request, too
+			a.answer(r, &nats.Msg{Data: reply})
 		})
 	}
 }
@@ -107,7 +109,21 @@ func (a *api) refuse(r micro.Request, err error) {
 	if err != nil { // texts and numbers always marshal
 		panic(err)
 	}
-	_ = r.Error(strconv.Itoa(e.Code), oneLine(e.Error()), body) // as above
+	a.answer(r, &nats.Msg{Data: body, Header: nats.Header{
+		micro.ErrorHeader:     {oneLine(e.Error())},
+		micro.ErrorCodeHeader: {strconv.Itoa(e.Code)},
+	}})
+}
+
+// answer replies, if somebody waits: `nats pub` is a request, too. The request
+// has methods for that, but not for use on another goroutine.
+func (a *api) answer(r micro.Request, m *nats.Msg) {
+	if m.Subject = r.Reply(); m.Subject == "" {
+		return
+	}
+	if err := a.s.nc.PublishMsg(m); err != nil {
+		a.s.logger.Warn("cannot answer a request", "subject", r.Subject(), "error", err)
+	}
 }
 
 // oneLine makes of a text one that may stand in a header.

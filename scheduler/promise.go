@@ -13,9 +13,12 @@ type promises struct {
 	wanted  uint64 // the latest that somebody waits for
 	leading bool
 	changed chan struct{} // closed, and made anew, at every change
+	wake    func()        // tells the leader's loop that somebody waits
 }
 
-func newPromises() *promises { return &promises{changed: make(chan struct{})} }
+func newPromises(wake func()) *promises {
+	return &promises{changed: make(chan struct{}), wake: wake}
+}
 
 // keep notes that a hand with this revision is acknowledged.
 func (p *promises) keep(revision uint64) {
@@ -53,8 +56,12 @@ func (p *promises) wait(ctx context.Context, revision uint64) error {
 	for {
 		p.mu.Lock()
 		kept, leading, changed := p.kept, p.leading, p.changed
+		first := revision > p.wanted
 		p.wanted = max(p.wanted, revision)
 		p.mu.Unlock()
+		if first && kept < revision {
+			p.wake()
+		}
 		switch {
 		case kept >= revision:
 			return nil

@@ -111,10 +111,11 @@ func New(nc *nats.Conn, o Options) (*Scheduler, error) {
 		}
 		o.Name = fmt.Sprintf("%s-%d", host, os.Getpid())
 	}
+	b := newBook()
 	s := &Scheduler{
 		nc: nc, js: js, ns: o.Namespace, opts: o, grace: o.Grace, logger: o.Logger,
 		name: o.Name + "-" + rand.Text()[:6], embedded: o.Embedded,
-		started: time.Now(), ready: make(chan struct{}), book: newBook(), promises: newPromises(),
+		started: time.Now(), ready: make(chan struct{}), book: b, promises: newPromises(b.poke),
 	}
 	s.metrics = newMetrics(s)
 	s.status.Store(&Status{})
@@ -237,10 +238,10 @@ func (s *Scheduler) cycle(ctx context.Context) error {
 		}
 		o, err := s.openLog(ctx)
 		if err == nil {
-			s.leads(o.hand)
 			if err = api.start(ctx); err != nil {
 				return err
 			}
+			s.leads(o.hand)
 			err = s.lead(ctx, o)
 			s.metrics.epochs.Inc()
 		}
