@@ -1,0 +1,78 @@
+package scheduler
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+// madeUpZone gives a zone whose clock begins at UTC and is put to each offset
+// (in seconds) at its time: a file as zic writes it, version 1.
+func madeUpZone(t *testing.T, changes ...[2]int32) *zone {
+	t.Helper()
+	var b bytes.Buffer
+	write := func(v ...any) {
+		for _, v := range v {
+			if err := binary.Write(&b, binary.BigEndian, v); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	n := uint32(len(changes))
+	b.WriteString("TZif")
+	b.Write(make([]byte, 16))
+	write(uint32(0), uint32(0), uint32(0), n, n+1, uint32(2))
+	for _, c := range changes {
+		write(c[0])
+	}
+	for i := range changes {
+		write(uint8(i + 1))
+	}
+	write(int32(0), uint16(0))
+	for _, c := range changes {
+		write(c[1], uint16(0))
+	}
+	b.WriteString("X\x00")
+	loc, err := time.LoadLocationFromTZData("made up", b.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &zone{loc: loc}
+}
+
+// A clock that is put back far and then forward a little, ten minutes later,
+// shows times a second time in a span that itself began with a gap.
+func TestClockPutBackTwice(t *testing.T) {
+	noon := int32(ms("2026-06-01T12:00:00Z") / 1000)
+	z := madeUpZone(t, [2]int32{noon, -3 * 3600}, [2]int32{noon + 600, -2 * 3600})
+	spec, err := parseCron("*/30 8-23 * * *", z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for due := spec.next(int64(noon) - 3600); len(got) < 4; due = spec.next(due + 1) {
+		got = append(got, time.Unix(due, 0).In(z.loc).Format("15:04:05-07"))
+	}
+	// Noon itself was never reached before the clock went back.
+	if want := []string{"11:00:00+00", "11:30:00+00", "12:00:00-02", "12:30:00-02"}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// Plans of one zone are asked by many at once, about different spans.
+func TestZoneIsSafeForConcurrentUse(t *testing.T) {
+	p := compile(t, `{"cron":"30 2 * * *","time_zone":"Europe/Berlin"}`)
+	want := upcoming(&p, "", "2026-01-01T00:00:00Z", 400, time.UTC)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if got := upcoming(&p, "", "2026-01-01T00:00:00Z", 400, time.UTC); !slices.Equal(got, want) {
+				t.Error("asked at once, the answers differ")
+			}
+		})
+	}
+	wg.Wait()
+}
