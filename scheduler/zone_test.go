@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -43,22 +44,62 @@ func madeUpZone(t *testing.T, changes ...[2]int32) *zone {
 	return &zone{loc: loc}
 }
 
-// A clock that is put back far and then forward a little, ten minutes later,
-// shows times a second time in a span that itself began with a gap.
-func TestClockPutBackTwice(t *testing.T) {
+// Clocks that change twice in a day: what they showed before both counts.
+func TestClockChangesTwice(t *testing.T) {
 	noon := int32(ms("2026-06-01T12:00:00Z") / 1000)
-	z := madeUpZone(t, [2]int32{noon, -3 * 3600}, [2]int32{noon + 600, -2 * 3600})
-	spec, err := parseCron("*/30 8-23 * * *", z)
-	if err != nil {
-		t.Fatal(err)
+	for _, c := range []struct {
+		name    string
+		changes [][2]int32
+		want    []string
+	}{
+		// Noon itself was never reached before the clock went back.
+		{"far back, then forward a little", [][2]int32{{noon, -3 * 3600}, {noon + 600, -2 * 3600}},
+			[]string{"11:00:00+00", "11:30:00+00", "12:00:00-02", "12:30:00-02"}},
+		{"forward, then back", [][2]int32{{noon, 3600}, {noon + 3600, 0}},
+			[]string{"11:00:00+00", "11:30:00+00", "13:00:00+01", "13:30:00+01", "14:00:00+00", "14:30:00+00"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			z := madeUpZone(t, c.changes...)
+			spec, err := parseCron("*/30 8-23 * * *", z)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for due := spec.next(int64(noon) - 3600); len(got) < len(c.want); due = spec.next(due + 1) {
+				got = append(got, time.Unix(due, 0).In(z.loc).Format("15:04:05-07"))
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("%v, want %v", got, c.want)
+			}
+		})
 	}
-	var got []string
-	for due := spec.next(int64(noon) - 3600); len(got) < 4; due = spec.next(due + 1) {
-		got = append(got, time.Unix(due, 0).In(z.loc).Format("15:04:05-07"))
-	}
-	// Noon itself was never reached before the clock went back.
-	if want := []string{"11:00:00+00", "11:30:00+00", "12:00:00-02", "12:30:00-02"}; !slices.Equal(got, want) {
-		t.Errorf("%v, want %v", got, want)
+}
+
+// Spans follow one another without a hole and hold the zone's offset from end
+// to end, also far past the years that the tables of the zones have.
+func TestSpansHoldTheirOffset(t *testing.T) {
+	for name := range strings.Lines(zoneNames) {
+		z, err := findZone(strings.TrimSpace(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := ms("2030-01-01T00:00:00Z") / 1000
+		for until := ms("2062-01-01T00:00:00Z") / 1000; at < until; {
+			s := z.at(at)
+			end := min(s.end, until)
+			if s.start > at || end <= at {
+				t.Fatalf("%sat %d there is %+v", name, at, s)
+			}
+			for _, probe := range []int64{at, (at + end) / 2, end - 1} {
+				if o := offset(z.loc, probe); o != s.offset {
+					t.Fatalf("%sat %d the offset is %d, not that of %+v", name, probe, o, s)
+				}
+				if p := z.bounds(probe); probe < p.start || p.end <= probe {
+					t.Fatalf("%sat %d there is %+v", name, probe, p)
+				}
+			}
+			at = end
+		}
 	}
 }
 
