@@ -22,7 +22,7 @@ var oracleCrons = []struct {
 	fixed bool
 	match func(wall time.Time) bool
 }{
-	{"*/5 * * * *", false, func(w time.Time) bool { return w.Minute()%5 == 0 }},
+	{"*/15 * * * *", false, func(w time.Time) bool { return w.Minute()%15 == 0 }},
 	{"30 * * * *", false, func(w time.Time) bool { return w.Minute() == 30 }},
 	{"7 */2 * * *", false, func(w time.Time) bool { return w.Minute() == 7 && w.Hour()%2 == 0 }},
 	{"0 * * * SUN", false, func(w time.Time) bool { return w.Minute() == 0 && w.Weekday() == time.Sunday }},
@@ -194,35 +194,34 @@ func TestCronAgainstTheOracle(t *testing.T) {
 		}
 	}
 	t.Logf("%d zones, %d changes (%d different ones), %d due times", zones, changes, len(answers), dues)
-	if zones < 300 || changes < 10_000 || dues < 100_000 {
+	if zones < 300 || changes < 10_000 || dues < 1_000_000 {
 		t.Error("too little was compared")
 	}
 }
 
-// Through a whole leap year, in a few zones.
+// Through a whole leap year, day after day.
 func TestCronAgainstTheOracleAllYear(t *testing.T) {
-	for _, name := range []string{"UTC", "Europe/Berlin", "Australia/Lord_Howe"} {
-		loc, err := time.LoadLocation(name)
+	const name = "Europe/Berlin"
+	loc, err := time.LoadLocation(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start, end := ms("2028-01-01T00:00:00Z")/1000, ms("2029-01-01T00:00:00Z")/1000
+	c := readClock(loc, start, end)
+	for _, o := range oracleCrons {
+		want := c.elapsed(o.match)
+		if o.fixed {
+			want = c.fixed(o.match)
+		}
+		s := Schedule{Cron: o.expr, TimeZone: name}
+		p, err := s.Compile(0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		start, end := ms("2028-01-01T00:00:00Z")/1000, ms("2029-01-01T00:00:00Z")/1000
-		c := readClock(loc, start, end)
-		for _, o := range oracleCrons {
-			want := c.elapsed(o.match)
-			if o.fixed {
-				want = c.fixed(o.match)
-			}
-			s := Schedule{Cron: o.expr, TimeZone: name}
-			p, err := s.Compile(0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			after := start*1000 - 1
-			for _, due := range want {
-				if after = p.Next("", after); after != due*1000 {
-					t.Fatalf("%s, %q: due at %s, the oracle says %s", name, o.expr, time.UnixMilli(after).In(loc), time.Unix(due, 0).In(loc))
-				}
+		after := start*1000 - 1
+		for _, due := range want {
+			if after = p.Next("", after); after != due*1000 {
+				t.Fatalf("%q: due at %s, the oracle says %s", o.expr, time.UnixMilli(after).In(loc), time.Unix(due, 0).In(loc))
 			}
 		}
 	}
