@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	_ "embed"
 	"slices"
 	"strings"
@@ -20,57 +21,75 @@ var zoneNames string
 var oracleCrons = []struct {
 	expr  string
 	fixed bool
-	match func(wall time.Time) bool
+	match func(wall) bool
 }{
-	{"*/15 * * * *", false, func(w time.Time) bool { return w.Minute()%15 == 0 }},
-	{"30 * * * *", false, func(w time.Time) bool { return w.Minute() == 30 }},
-	{"7 */2 * * *", false, func(w time.Time) bool { return w.Minute() == 7 && w.Hour()%2 == 0 }},
-	{"0 * * * SUN", false, func(w time.Time) bool { return w.Minute() == 0 && w.Weekday() == time.Sunday }},
-	{"0 0 * * *", true, func(w time.Time) bool { return w.Hour() == 0 && w.Minute() == 0 }},
-	{"30 0 * * *", true, func(w time.Time) bool { return w.Hour() == 0 && w.Minute() == 30 }},
-	{"30 1 * * *", true, func(w time.Time) bool { return w.Hour() == 1 && w.Minute() == 30 }},
-	{"15 2 * * *", true, func(w time.Time) bool { return w.Hour() == 2 && w.Minute() == 15 }},
-	{"0 2,3 * * *", true, func(w time.Time) bool { return (w.Hour() == 2 || w.Hour() == 3) && w.Minute() == 0 }},
-	{"59 23 * * *", true, func(w time.Time) bool { return w.Hour() == 23 && w.Minute() == 59 }},
-	{"*/10 0-4 * * *", true, func(w time.Time) bool { return w.Hour() <= 4 && w.Minute()%10 == 0 }},
-	{"*/20 0-10,12-23 * * *", true, func(w time.Time) bool { return w.Hour() != 11 && w.Minute()%20 == 0 }},
-	{"45 22,0,1,2 * * SAT,SUN", true, func(w time.Time) bool {
-		return w.Minute() == 45 && (w.Hour() == 22 || w.Hour() <= 2) && (w.Weekday() == time.Saturday || w.Weekday() == time.Sunday)
+	{"*/15 * * * *", false, func(w wall) bool { return w.minute%15 == 0 }},
+	{"30 * * * *", false, func(w wall) bool { return w.minute == 30 }},
+	{"7 */2 * * *", false, func(w wall) bool { return w.minute == 7 && w.hour%2 == 0 }},
+	{"0 * * * SUN", false, func(w wall) bool { return w.minute == 0 && w.weekday == time.Sunday }},
+	{"0 0 * * *", true, func(w wall) bool { return w.hour == 0 && w.minute == 0 }},
+	{"30 0 * * *", true, func(w wall) bool { return w.hour == 0 && w.minute == 30 }},
+	{"30 1 * * *", true, func(w wall) bool { return w.hour == 1 && w.minute == 30 }},
+	{"15 2 * * *", true, func(w wall) bool { return w.hour == 2 && w.minute == 15 }},
+	{"0 2,3 * * *", true, func(w wall) bool { return (w.hour == 2 || w.hour == 3) && w.minute == 0 }},
+	{"59 23 * * *", true, func(w wall) bool { return w.hour == 23 && w.minute == 59 }},
+	{"*/10 0-4 * * *", true, func(w wall) bool { return w.hour <= 4 && w.minute%10 == 0 }},
+	{"*/20 0-10,12-23 * * *", true, func(w wall) bool { return w.hour != 11 && w.minute%20 == 0 }},
+	{"45 22,0,1,2 * * SAT,SUN", true, func(w wall) bool {
+		return w.minute == 45 && (w.hour == 22 || w.hour <= 2) && (w.weekday == time.Saturday || w.weekday == time.Sunday)
 	}},
-	{"20 0-3 1,30,31 * FRI", true, func(w time.Time) bool {
-		return w.Minute() == 20 && w.Hour() <= 3 && (w.Day() == 1 || w.Day() >= 30 || w.Weekday() == time.Friday)
+	{"20 0-3 1,30,31 * FRI", true, func(w wall) bool {
+		return w.minute == 20 && w.hour <= 3 && (w.day == 1 || w.day >= 30 || w.weekday == time.Friday)
 	}},
-	{"30 2 * MAR,OCT 0", true, func(w time.Time) bool {
-		return w.Minute() == 30 && w.Hour() == 2 && (w.Month() == time.March || w.Month() == time.October) && w.Weekday() == time.Sunday
+	{"30 2 * MAR,OCT 0", true, func(w wall) bool {
+		return w.minute == 30 && w.hour == 2 && (w.month == time.March || w.month == time.October) && w.weekday == time.Sunday
 	}},
 }
 
-// clock is what a zone's clock shows at each minute from start on, as the UTC
-// time that looks the same.
+// wall is a time of the calendar; at is the UTC time that looks the same.
+type wall struct {
+	at                int64
+	month             time.Month
+	day, hour, minute int
+	weekday           time.Weekday
+}
+
+func newWall(t time.Time) wall {
+	y, mo, d := t.Date()
+	h, mi, s := t.Clock()
+	return wall{time.Date(y, mo, d, h, mi, s, 0, time.UTC).Unix(), mo, d, h, mi, t.Weekday()}
+}
+
+// clock is what a zone's clock shows at each minute from start on.
 type clock struct {
 	start int64
-	shows []int64
+	shows []wall
 	first map[int64]int // the minute that shows a time first
+	// calendar is every minute from the least that is shown to the greatest.
+	calendar []wall
 }
 
 func readClock(loc *time.Location, start, end int64) clock {
 	c := clock{start: start, first: map[int64]int{}}
 	for t := start; t < end; t += 60 {
-		y, mo, d := time.Unix(t, 0).In(loc).Date()
-		h, mi, s := time.Unix(t, 0).In(loc).Clock()
-		wall := time.Date(y, mo, d, h, mi, s, 0, time.UTC).Unix()
-		if _, ok := c.first[wall]; !ok {
-			c.first[wall] = len(c.shows)
+		w := newWall(time.Unix(t, 0).In(loc))
+		if _, ok := c.first[w.at]; !ok {
+			c.first[w.at] = len(c.shows)
 		}
-		c.shows = append(c.shows, wall)
+		c.shows = append(c.shows, w)
+	}
+	byTime := func(a, b wall) int { return cmp.Compare(a.at, b.at) }
+	last := slices.MaxFunc(c.shows, byTime).at
+	for at := slices.MinFunc(c.shows, byTime).at; at <= last; at += 60 {
+		c.calendar = append(c.calendar, newWall(time.Unix(at, 0).UTC()))
 	}
 	return c
 }
 
 // elapsed gives every instant at which the clock shows a matching time.
-func (c clock) elapsed(match func(time.Time) bool) (due []int64) {
-	for i, wall := range c.shows {
-		if match(time.Unix(wall, 0).UTC()) {
+func (c clock) elapsed(match func(wall) bool) (due []int64) {
+	for i, w := range c.shows {
+		if match(w) {
 			due = append(due, c.start+60*int64(i))
 		}
 	}
@@ -79,15 +98,14 @@ func (c clock) elapsed(match func(time.Time) bool) (due []int64) {
 
 // fixed gives, for every matching time of the calendar, the first instant at
 // which the clock shows it, or else the first at which it shows a later one.
-func (c clock) fixed(match func(time.Time) bool) (due []int64) {
-	last := slices.Max(c.shows)
-	for wall := slices.Min(c.shows); wall <= last; wall += 60 {
-		if !match(time.Unix(wall, 0).UTC()) {
+func (c clock) fixed(match func(wall) bool) (due []int64) {
+	for _, w := range c.calendar {
+		if !match(w) {
 			continue
 		}
-		i, ok := c.first[wall]
+		i, ok := c.first[w.at]
 		if !ok {
-			i = slices.IndexFunc(c.shows, func(w int64) bool { return w > wall })
+			i = slices.IndexFunc(c.shows, func(shown wall) bool { return shown.at > w.at })
 		}
 		due = append(due, c.start+60*int64(i))
 	}
