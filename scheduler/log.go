@@ -136,6 +136,7 @@ func (w *writer) batch(ctx context.Context, msgs []*nats.Msg) error {
 	w.mu.Lock()
 	w.last, w.acked = last, last
 	w.mu.Unlock()
+	w.poke()
 	return nil
 }
 
