@@ -1,0 +1,73 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// watchPrefetch is how many entries are under way to a watcher: enough to
+// load a million keys at the speed of the server.
+const watchPrefetch = 5000
+
+// Watch gives every entry with a revision after the given one to fn, in order
+// and one at a time; from 0 it begins with each key's last revision. Where
+// history has been dropped, the revisions that are left are given. loaded is
+// called once when what was there at the beginning has been given; it can
+// come early on a cluster, so compare revisions where it matters. Watch
+// reconnects by itself, and ends with ctx (returning nil) or with an error
+// after which the caller may watch again from the last revision seen.
+func (b *Bucket[T]) Watch(ctx context.Context, after uint64, fn func(Entry[T]), loaded func()) error {
+	cfg := jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{b.prefix + ">"},
+		DeliverPolicy:  jetstream.DeliverLastPerSubjectPolicy,
+	}
+	if after > 0 {
+		cfg.DeliverPolicy = jetstream.DeliverByStartSequencePolicy
+		cfg.OptStartSeq = after + 1
+	}
+	cons, err := b.stream.OrderedConsumer(ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("watch %s: %w", b.prefix, err)
+	}
+	waiting := true
+	if cons.CachedInfo().NumPending == 0 {
+		waiting = false
+		loaded()
+	}
+	failed := make(chan error, 1)
+	cc, err := cons.Consume(func(m jetstream.Msg) {
+		meta, err := m.Metadata()
+		if err != nil { // not a message of a consumer: nothing to give
+			return
+		}
+		fn(b.entry(m.Subject(), m.Headers(), m.Data(), meta.Sequence.Stream, meta.Timestamp))
+		if waiting && meta.NumPending == 0 {
+			waiting = false
+			loaded()
+		}
+	}, jetstream.PullMaxMessages(watchPrefetch), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
+		if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrConnectionClosed) {
+			select {
+			case failed <- err:
+			default:
+			}
+		}
+	}))
+	if err != nil {
+		return fmt.Errorf("watch %s: %w", b.prefix, err)
+	}
+	select {
+	case <-ctx.Done():
+		err = nil
+	case err = <-failed:
+		err = fmt.Errorf("watch %s: %w", b.prefix, err)
+	case <-cc.Closed():
+		err = fmt.Errorf("watch %s: closed", b.prefix)
+	}
+	cc.Stop()
+	<-cc.Closed()
+	return err
+}
