@@ -1,0 +1,81 @@
+// Package natstest gives tests a real JetStream server of their own, also
+// inside a testing/synctest bubble.
+package natstest
+
+import (
+	"net"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats-server/v2/server/ats"
+	"github.com/nats-io/nats.go"
+	"go.uber.org/goleak"
+)
+
+// Main runs a package's tests and looks for goroutines that they left behind.
+func Main(m *testing.M) {
+	ats.Register() // the server's clock goroutine, which no bubble may own
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"))
+}
+
+// Server is one server with one store; it may be restarted.
+type Server struct {
+	t       testing.TB
+	dir     string
+	current atomic.Pointer[server.Server]
+}
+
+// Start starts a server; the test's end stops it.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	// The client library pools timers, and one that was made in another bubble
+	// is fatal in this one: two collections empty the pool.
+	runtime.GC()
+	runtime.GC()
+	s := &Server{t: t, dir: t.TempDir()}
+	s.Up()
+	t.Cleanup(s.Down)
+	return s
+}
+
+// Up starts the server on what the one before has stored.
+func (s *Server) Up() {
+	s.t.Helper()
+	srv, err := server.NewServer(&server.Options{JetStream: true, DontListen: true, NoSigs: true, NoLog: true, StoreDir: s.dir})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	srv.Start()
+	if !srv.ReadyForConnections(10 * time.Second) {
+		s.t.Fatal("server does not start")
+	}
+	s.current.Store(srv)
+}
+
+// Down stops the server and waits for its end.
+func (s *Server) Down() {
+	if srv := s.current.Load(); srv != nil {
+		srv.Shutdown()
+		srv.WaitForShutdown()
+	}
+}
+
+// InProcessConn connects to whichever server runs now.
+func (s *Server) InProcessConn() (net.Conn, error) { return s.current.Load().InProcessConn() }
+
+// Connect opens a connection; the test's end closes it.
+func (s *Server) Connect(options ...nats.Option) *nats.Conn {
+	s.t.Helper()
+	options = append([]nats.Option{
+		nats.InProcessServer(s), nats.MaxReconnects(-1), nats.ReconnectWait(50 * time.Millisecond),
+	}, options...)
+	nc, err := nats.Connect("", options...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(nc.Close)
+	return nc
+}

@@ -1,0 +1,101 @@
+package workers
+
+import (
+	"time"
+	"unicode/utf8"
+)
+
+// The outcomes of an attempt. OutcomeFailed and OutcomeTimeout are followed by
+// another attempt (but for a direct call's, whose caller has the error), all
+// others are final.
+const (
+	OutcomeOK        = "ok"
+	OutcomeFailed    = "failed"
+	OutcomeTimeout   = "timeout"
+	OutcomeDead      = "dead"
+	OutcomeCancelled = "cancelled"
+	OutcomeSkipped   = "skipped"
+	OutcomeMissed    = "missed"
+	OutcomeExpired   = "expired"
+)
+
+// Bounds of what a record keeps, in bytes.
+const (
+	maxOutput = 4 << 10
+	maxError  = 1 << 10
+)
+
+// Run is the record of one attempt of a run, kept on Namespace.RunSubject.
+type Run struct {
+	// Run, Job, Service and Channel are those of the Trigger.
+	Run     string `json:"run"`
+	Job     string `json:"job,omitempty"`
+	Service string `json:"service"`
+	Channel string `json:"channel,omitempty"`
+	// Due, Started and Finished are in UTC; Due is absent where a run has none,
+	// Started where it was never started.
+	Due      time.Time `json:"due,omitzero"`
+	Started  time.Time `json:"started,omitzero"`
+	Finished time.Time `json:"finished"`
+	Attempt  int       `json:"attempt,omitempty"`
+	// Outcome is one of the Outcome constants.
+	Outcome string `json:"outcome"`
+	Error   string `json:"error,omitempty"`
+	// Output is the first 4 KiB of what the service gave; what is not text is
+	// in OutputBase64 instead. OutputSize is there when some was left out.
+	Output       string `json:"output,omitempty"`
+	OutputBase64 []byte `json:"output_base64,omitempty"`
+	OutputSize   int    `json:"output_size,omitempty"`
+	// Worker is the name of the worker, Trace the W3C trace id.
+	Worker string `json:"worker,omitempty"`
+	Trace  string `json:"trace,omitempty"`
+}
+
+// Lateness is how long after its due time the attempt started; zero if it had
+// none or never started.
+func (r *Run) Lateness() time.Duration {
+	if r.Due.IsZero() || r.Started.IsZero() {
+		return 0
+	}
+	return max(0, r.Started.Sub(r.Due))
+}
+
+// Duration is how long the attempt took; zero if it never started.
+func (r *Run) Duration() time.Duration {
+	if r.Started.IsZero() {
+		return 0
+	}
+	return r.Finished.Sub(r.Started)
+}
+
+// setOutput keeps a bounded copy: the service may go on using its bytes.
+func (r *Run) setOutput(out []byte) {
+	if len(out) > maxOutput {
+		r.OutputSize = len(out)
+		out = cut(out, maxOutput)
+	}
+	if utf8.Valid(out) {
+		r.Output = string(out)
+	} else {
+		r.OutputBase64 = append([]byte(nil), out...)
+	}
+}
+
+func (r *Run) setError(err error) {
+	if err != nil {
+		r.Error = string(cut([]byte(err.Error()), maxError))
+	}
+}
+
+// cut gives at most n bytes of b, without cutting a character in two.
+func cut(b []byte, n int) []byte {
+	if len(b) <= n {
+		return b
+	}
+	for i := n; i > n-utf8.UTFMax; i-- {
+		if utf8.RuneStart(b[i]) {
+			return b[:i]
+		}
+	}
+	return b[:n]
+}

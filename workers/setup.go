@@ -1,0 +1,138 @@
+package workers
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/bellhop-run/bellhop/kv"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// dedupeWindow is how long a Nats-Msg-Id is remembered on every stream here.
+const dedupeWindow = 10 * time.Minute
+
+// SetupOptions are the bounds of what Setup makes; zero fields mean the
+// defaults. Every stream is kept in files and made with limits retention.
+type SetupOptions struct {
+	// Namespace is whose streams are made.
+	Namespace Namespace
+	// Replicas of every stream: 1 (default), 3 or 5.
+	Replicas int
+	// RingsAge and RingsBytes bound the rings that wait or are kept to be
+	// looked at: 72 h and 1 GiB. A full stream refuses new rings.
+	RingsAge   time.Duration
+	RingsBytes int64
+	// RunsPerJob, RunsAge and RunsBytes bound the records: the last 100 of each
+	// job, 30 days, 1 GiB; the oldest go first.
+	RunsPerJob int64
+	RunsAge    time.Duration
+	RunsBytes  int64
+	// DeadAge and DeadBytes bound the dead letters: 30 days and 1 GiB; the
+	// oldest go first.
+	DeadAge   time.Duration
+	DeadBytes int64
+}
+
+func (o SetupOptions) withDefaults() SetupOptions {
+	const day, gib = 24 * time.Hour, 1 << 30
+	o.Namespace = o.Namespace.orDefault()
+	o.Replicas = cmp.Or(o.Replicas, 1)
+	o.RingsAge, o.RingsBytes = cmp.Or(o.RingsAge, 3*day), cmp.Or(o.RingsBytes, gib)
+	o.RunsPerJob, o.RunsAge, o.RunsBytes = cmp.Or(o.RunsPerJob, 100), cmp.Or(o.RunsAge, 30*day), cmp.Or(o.RunsBytes, gib)
+	o.DeadAge, o.DeadBytes = cmp.Or(o.DeadAge, 30*day), cmp.Or(o.DeadBytes, gib)
+	return o
+}
+
+// ErrSettings means that a stream is there but was made by somebody else with
+// settings on which runs would be lost or doubled.
+var ErrSettings = errors.New("unsuitable stream settings")
+
+// Setup makes the streams of rings, runs and dead letters and the state bucket
+// where they are missing. Those that are there stay as they are; Setup fails
+// with ErrSettings when one of them cannot be relied on.
+func Setup(ctx context.Context, js jetstream.JetStream, o SetupOptions) error {
+	if err := o.Namespace.Check(); err != nil {
+		return err
+	}
+	o = o.withDefaults()
+	for _, c := range o.streams() {
+		if err := setupStream(ctx, js, c); err != nil {
+			return fmt.Errorf("set up stream %s: %w", c.Name, err)
+		}
+	}
+	bucket := kv.Config{Bucket: o.Namespace.StateBucket(), History: 1, Replicas: o.Replicas}
+	if err := kv.Create(ctx, js, bucket); err != nil {
+		return fmt.Errorf("set up bucket %s: %w", bucket.Bucket, err)
+	}
+	return nil
+}
+
+func (o SetupOptions) streams() []jetstream.StreamConfig {
+	ns := o.Namespace
+	return []jetstream.StreamConfig{{
+		Name:        ns.RingsStream(),
+		Description: "Rings: runs asked for by channels, people and services",
+		Subjects:    []string{ns.RingSubject("*", ">")},
+		MaxAge:      o.RingsAge,
+		MaxBytes:    o.RingsBytes,
+		Discard:     jetstream.DiscardNew,
+		Duplicates:  min(dedupeWindow, o.RingsAge),
+		Replicas:    o.Replicas,
+	}, {
+		Name:              ns.RunsStream(),
+		Description:       "Runs: one record of every finished attempt",
+		Subjects:          []string{ns.String() + ".run.>"},
+		MaxMsgsPerSubject: o.RunsPerJob,
+		MaxAge:            o.RunsAge,
+		MaxBytes:          o.RunsBytes,
+		Duplicates:        min(dedupeWindow, o.RunsAge),
+		AllowDirect:       true,
+		Replicas:          o.Replicas,
+	}, {
+		Name:        ns.DeadStream(),
+		Description: "Dead letters: triggers and rings whose last attempt failed",
+		Subjects:    []string{ns.DeadSubject(">")},
+		MaxAge:      o.DeadAge,
+		MaxBytes:    o.DeadBytes,
+		Duplicates:  min(dedupeWindow, o.DeadAge),
+		Replicas:    o.Replicas,
+	}}
+}
+
+func setupStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) error {
+	_, err := js.CreateStream(ctx, want)
+	if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		return err
+	}
+	s, err := js.Stream(ctx, want.Name)
+	if err != nil {
+		return err
+	}
+	return suits(s.CachedInfo().Config, want)
+}
+
+// suits says which setting of an existing stream would lose or double runs.
+func suits(have, want jetstream.StreamConfig) error {
+	for _, s := range want.Subjects {
+		if !slices.Contains(have.Subjects, s) {
+			return fmt.Errorf("%w: it does not hold the subject %s", ErrSettings, s)
+		}
+	}
+	switch {
+	case have.Retention != jetstream.LimitsPolicy:
+		return fmt.Errorf("%w: retention is %s, must be %s", ErrSettings, have.Retention, jetstream.LimitsPolicy)
+	case have.Discard != want.Discard:
+		return fmt.Errorf("%w: discard is %s, must be %s", ErrSettings, have.Discard, want.Discard)
+	case have.Duplicates < want.Duplicates && (have.MaxAge == 0 || have.Duplicates < have.MaxAge):
+		return fmt.Errorf("%w: duplicate window is %s, must be at least %s", ErrSettings, have.Duplicates, want.Duplicates)
+	case have.NoAck:
+		return fmt.Errorf("%w: it does not acknowledge", ErrSettings)
+	case have.Storage != jetstream.FileStorage:
+		return fmt.Errorf("%w: it is kept in memory", ErrSettings)
+	}
+	return nil
+}
