@@ -12,9 +12,8 @@ import (
 	"os"
 	"time"
 
-	"github.com/kelseyhightower/envconfig"
-
 	"github.com/bellhop-run/bellhop/workers"
+	"github.com/kelseyhightower/envconfig"
 )
 
 // Prefix begins the name of every variable.

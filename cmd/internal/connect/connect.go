@@ -11,10 +11,9 @@ import (
 	"net"
 	"time"
 
+	"github.com/bellhop-run/bellhop/cmd/internal/config"
 	"github.com/nats-io/nats.go"
 	"github.com/synadia-io/orbit.go/natscontext"
-
-	"github.com/bellhop-run/bellhop/cmd/internal/config"
 )
 
 // Options of a connection.

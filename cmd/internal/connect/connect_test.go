@@ -12,13 +12,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/bellhop-run/bellhop/cmd/internal/config"
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 	"go.uber.org/goleak"
-
-	"github.com/bellhop-run/bellhop/cmd/internal/config"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -6,9 +6,8 @@ import (
 	"os"
 	"strings"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/bellhop-run/bellhop/cmd/internal/config"
+	"github.com/nats-io/nats.go"
 )
 
 // credentials gives who we are and whom we trust. Every file is read here once,

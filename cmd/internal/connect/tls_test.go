@@ -14,9 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
-
 	"github.com/bellhop-run/bellhop/cmd/internal/config"
+	"github.com/nats-io/nats-server/v2/server"
 )
 
 // authority signs certificates for as long as a test runs.

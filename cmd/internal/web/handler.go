@@ -11,7 +11,9 @@ import (
 	"fmt"
 	"html"
 	"net/http"
+	"strings"
 
+	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -20,6 +22,16 @@ import (
 // Check is one part of /healthz: what is to be shown of it, and an error when
 // it is not well.
 type Check func() (detail any, err error)
+
+// Connected is the check that nc has its server.
+func Connected(nc *nats.Conn) Check {
+	return func() (any, error) {
+		if status := nc.Status(); status != nats.CONNECTED {
+			return nil, fmt.Errorf("connection is %s", strings.ToLower(status.String()))
+		}
+		return nc.ConnectedUrlRedacted(), nil
+	}
+}
 
 // Handler gives the routes that every binary has. title names the binary.
 func Handler(title string, checks map[string]Check, metrics ...prometheus.Collector) (*http.ServeMux, error) {

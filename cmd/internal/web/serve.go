@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/bellhop-run/bellhop/cmd/internal/config"
+	"github.com/prometheus/client_golang/prometheus"
+	"log/slog"
 	"net"
 	"net/http"
 	"syscall"
 	"time"
-
-	"github.com/bellhop-run/bellhop/cmd/internal/config"
 )
 
 // Listen takes an address. One that somebody else has is an error that names
@@ -51,4 +52,22 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 		return fmt.Errorf("stop HTTP: %w", errors.Join(err, server.Close()))
 	}
 	return nil
+}
+
+// Run serves Handler's routes on addr until ctx is done; where addr is empty,
+// it serves nothing.
+func Run(ctx context.Context, addr, title string, log *slog.Logger, checks map[string]Check, metrics ...prometheus.Collector) error {
+	if addr == "" {
+		return nil
+	}
+	h, err := Handler(title, checks, metrics...)
+	if err != nil {
+		return err
+	}
+	l, err := Listen(ctx, addr)
+	if err != nil {
+		return err
+	}
+	log.Info("serving HTTP", "address", l.Addr().String())
+	return Serve(ctx, l, h)
 }

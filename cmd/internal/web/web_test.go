@@ -5,16 +5,18 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
+	"github.com/bellhop-run/bellhop/cmd/internal/config"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
-
-	"github.com/bellhop-run/bellhop/cmd/internal/config"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -135,5 +137,48 @@ func TestListen(t *testing.T) {
 		if e, ok := errors.AsType[*config.Error](err); !ok || e.Variable != "BELLHOP_HTTP_ADDR" || !strings.Contains(e.Want, want) {
 			t.Errorf("%s: got %v", addr, err)
 		}
+	}
+}
+
+func TestRun(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	if err := Run(t.Context(), "", "off", log, nil); err != nil {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := Run(ctx, "127.0.0.1:0", "stopped", log, nil); err != nil {
+		t.Error(err)
+	}
+	if err := Run(t.Context(), "nowhere:1", "lost", log, nil); err == nil {
+		t.Error("an address that does not exist is not refused")
+	}
+}
+
+// TestConnected looks at a connection before and after its server stops.
+func TestConnected(t *testing.T) {
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	defer s.WaitForShutdown()
+	if !s.ReadyForConnections(10e9) {
+		t.Fatal("server does not start")
+	}
+	gone := make(chan struct{})
+	nc, err := nats.Connect(s.ClientURL(), nats.MaxReconnects(-1), nats.DisconnectErrHandler(func(*nats.Conn, error) { close(gone) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	check := Connected(nc)
+	if detail, err := check(); err != nil || detail != s.ClientURL() {
+		t.Errorf("connected: %v, %v", detail, err)
+	}
+	s.Shutdown()
+	<-gone
+	if _, err := check(); err == nil || err.Error() != "connection is reconnecting" {
+		t.Errorf("disconnected: %v", err)
 	}
 }

@@ -3,12 +3,11 @@ package embedded
 import (
 	"errors"
 	"fmt"
+	"github.com/bellhop-run/bellhop/cmd/internal/config"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
-
-	"github.com/bellhop-run/bellhop/cmd/internal/config"
 )
 
 // errLocked is what lockFile gives when another process holds the lock.

@@ -15,9 +15,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
-
 	"github.com/bellhop-run/bellhop/cmd/internal/config"
+	"github.com/nats-io/nats-server/v2/server"
 )
 
 // Server is a running NATS server and the lock on its directory.

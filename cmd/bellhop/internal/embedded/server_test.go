@@ -12,11 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bellhop-run/bellhop/cmd/internal/config"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
-
-	"github.com/bellhop-run/bellhop/cmd/internal/config"
 )
 
 // holdVariable makes of the test's own binary a process that takes the lock on
