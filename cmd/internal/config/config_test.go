@@ -200,3 +200,19 @@ func FuzzSize(f *testing.F) {
 		}
 	})
 }
+
+// TestReadme keeps the README's table the same as the one of -h.
+func TestReadme(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("| variable | default | |\n|---|---|---|\n")
+	if err := render(&b, "{{range .}}| `{{.Key}}` | {{with shown .Tags}}{{.}} {{end}}| {{.Tags.Get \"desc\"}} |\n{{end}}"); err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile("../../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(readme), b.String()) {
+		t.Errorf("README.md should hold this table:\n%s", b.String())
+	}
+}

@@ -17,7 +17,7 @@ func Table(w io.Writer) error {
 	fmt.Fprintln(w, "Configuration comes from the environment alone:")
 	fmt.Fprintln(w)
 	tabs := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	if err := render(tabs, "{{range .}}{{.Key}}\t{{default .Tags}}\t{{.Tags.Get \"desc\"}}\n{{end}}"); err != nil {
+	if err := render(tabs, "{{range .}}{{.Key}}\t{{shown .Tags}}\t{{.Tags.Get \"desc\"}}\n{{end}}"); err != nil {
 		return err
 	}
 	return tabs.Flush()
@@ -35,7 +35,7 @@ func variables() []string {
 func render(w io.Writer, text string) error {
 	// A default that differs from binary to binary is told by the tag "unset".
 	shown := func(tags reflect.StructTag) string { return cmp.Or(tags.Get("default"), tags.Get("unset")) }
-	t, err := template.New("table").Funcs(template.FuncMap{"default": shown}).Parse(text)
+	t, err := template.New("table").Funcs(template.FuncMap{"shown": shown}).Parse(text)
 	if err != nil {
 		return err
 	}
