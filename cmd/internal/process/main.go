@@ -90,7 +90,16 @@ func Exit(stderr io.Writer, name string, err error) int {
 // Interruptible gives a context that ends with the first SIGINT or SIGTERM. The
 // second one then does what it does by default: it ends the process at once.
 func Interruptible(parent context.Context) (context.Context, context.CancelFunc) {
-	ctx, stop := signal.NotifyContext(parent, os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	return ctx, stop
+	ctx, cancel := context.WithCancel(parent)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-signals:
+		case <-ctx.Done():
+		}
+		signal.Stop(signals) // before anybody learns of the first
+		cancel()
+	}()
+	return ctx, cancel
 }

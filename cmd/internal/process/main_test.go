@@ -1,11 +1,13 @@
 package process
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,7 +15,19 @@ import (
 	"github.com/bellhop-run/bellhop/cmd/internal/config"
 )
 
+// stuckVariable makes of the test's own binary a process that takes notice of
+// the first signal and does not end.
+const stuckVariable = "BELLHOP_TEST_STUCK"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(stuckVariable) != "" {
+		ctx, stop := Interruptible(context.Background())
+		defer stop()
+		fmt.Println("running")
+		<-ctx.Done()
+		fmt.Println("draining")
+		os.Stdin.Read(make([]byte, 1)) // for ever
+	}
 	for _, v := range os.Environ() {
 		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, config.Prefix+"_") {
 			os.Unsetenv(name)
@@ -78,5 +92,37 @@ func TestDaemonRefusesEnvironment(t *testing.T) {
 	d := Daemon{Name: "thing", Run: func(context.Context, config.Config, *slog.Logger) error { t.Error("runs"); return nil }}
 	if code := d.Main(nil, nil, &stderr); code != ExitConfig || !strings.Contains(stderr.String(), "BELLHOP_GRACE?") {
 		t.Errorf("%d: %s", code, stderr.String())
+	}
+}
+
+// TestSecondInterrupt sends SIGINT to a process that drains for ever: the second
+// one ends it.
+func TestSecondInterrupt(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), stuckVariable+"=1")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	for _, want := range []string{"running", "draining"} {
+		if !lines.Scan() || lines.Text() != want {
+			t.Fatalf("it says %q, want %q", lines.Text(), want)
+		}
+		if err := cmd.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var exit *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGINT {
+		t.Errorf("it ends with %v", err)
 	}
 }
