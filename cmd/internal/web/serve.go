@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/bellhop-run/bellhop/cmd/internal/config"
-	"github.com/prometheus/client_golang/prometheus"
 	"log/slog"
 	"net"
 	"net/http"
 	"syscall"
 	"time"
+
+	"github.com/bellhop-run/bellhop/cmd/internal/config"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Listen takes an address. One that somebody else has is an error that names

@@ -3,11 +3,12 @@ package embedded
 import (
 	"errors"
 	"fmt"
-	"github.com/bellhop-run/bellhop/cmd/internal/config"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/bellhop-run/bellhop/cmd/internal/config"
 )
 
 // errLocked is what lockFile gives when another process holds the lock.
@@ -27,21 +28,28 @@ func lockDir(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, unusable(err)
 	}
-	if err := lockFile(f); err != nil {
-		defer f.Close()
-		if !errors.Is(err, errLocked) {
-			return nil, unusable(err)
-		}
-		holder, _ := io.ReadAll(io.LimitReader(f, 100)) // only to be helpful
-		return nil, &config.Error{
-			Variable: "BELLHOP_DATA", Value: dir,
-			Want: fmt.Sprintf("another bellhop (process %s) is running on this directory; stop it, or name another directory", strings.TrimSpace(string(holder))),
-		}
+	switch err := lockFile(f); {
+	case errors.Is(err, errLocked):
+		return nil, errors.Join(held(dir, f), f.Close())
+	case err != nil:
+		return nil, errors.Join(unusable(err), f.Close())
 	}
 	if err := sign(f); err != nil {
 		return nil, errors.Join(unusable(err), f.Close())
 	}
 	return f, nil
+}
+
+// held says who has the lock on dir.
+func held(dir string, f io.Reader) error {
+	who := ""
+	if id, err := io.ReadAll(io.LimitReader(f, 20)); err == nil {
+		who = " (process " + strings.TrimSpace(string(id)) + ")"
+	}
+	return &config.Error{
+		Variable: "BELLHOP_DATA", Value: dir,
+		Want: "another bellhop" + who + " is running on this directory; stop it, or name another directory",
+	}
 }
 
 // sign leaves the process id in the lock, for whoever finds it taken.

@@ -154,20 +154,11 @@ func (l logger) Fatalf(format string, v ...any) {
 	}
 }
 
-// Errorf, Warnf, Noticef, Debugf and Tracef are what the server logs with.
-func (l logger) Errorf(format string, v ...any) { l.say(slog.LevelError, format, v) }
-
-// Warnf is described at Errorf.
-func (l logger) Warnf(format string, v ...any) { l.say(slog.LevelWarn, format, v) }
-
-// Noticef is described at Errorf.
+func (l logger) Errorf(format string, v ...any)  { l.say(slog.LevelError, format, v) }
+func (l logger) Warnf(format string, v ...any)   { l.say(slog.LevelWarn, format, v) }
 func (l logger) Noticef(format string, v ...any) { l.say(slog.LevelDebug, format, v) }
-
-// Debugf is described at Errorf.
-func (l logger) Debugf(string, ...any) {}
-
-// Tracef is described at Errorf.
-func (l logger) Tracef(string, ...any) {}
+func (l logger) Debugf(string, ...any)           {}
+func (l logger) Tracef(string, ...any)           {}
 
 func (l logger) say(level slog.Level, format string, v []any) {
 	ctx := context.Background()
