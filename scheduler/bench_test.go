@@ -89,8 +89,8 @@ func BenchmarkLog(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer o.w.close()
-			l := &leader{s: s, b: s.book, w: o.w, tick: nowStamp(), claims: newClaims(o)}
 			jobs := benchJobs(b.N + 1)
+			l := &leader{s: s, b: s.book, w: o.w, tick: nowStamp(), claims: newClaims(o)}
 			o.hand.Time = nowStamp() - 1000
 			for _, j := range jobs {
 				j.due = int64(o.hand.Time) + 1

@@ -15,9 +15,11 @@ func TestSmoke(t *testing.T) {
 		for _, r := range h.log() {
 			h.Log(r)
 		}
-		h.Log(time.Now());h.Log(h.ask("list", `{}`))
+		h.Log(time.Now())
+		h.Log(h.ask("list", `{}`))
 		h.Log(h.ask("deactivate", `{"name":"My Sample"}`))
-		h.Log(time.Now());h.Log(h.ask("get", `{"name":"My Sample"}`))
+		h.Log(time.Now())
+		h.Log(h.ask("get", `{"name":"My Sample"}`))
 		h.Log(h.ask("activate", `{"name":"My Sample"}`))
 		h.Log(h.ask("next", `{"name":"My Sample"}`))
 		h.Log(h.ask("delete", `{"name":"My Sample"}`))
