@@ -200,7 +200,7 @@ func (a *attempt) reply(outcome string, stopped bool) {
 	if err != nil {
 		a.w.log.Warn("acknowledgement not sent: the run comes again", "service", a.t.Service, "run", a.t.Run, "outcome", outcome, "error", err)
 	}
-	a.lane.touched.Store(true)
+	a.lane.settled(time.Since(a.started))
 }
 
 // giveBack returns a message that was never started to the fleet.
