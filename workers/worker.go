@@ -166,6 +166,10 @@ func (w *Worker) Run(ctx context.Context) error {
 		case <-pull.Done():
 		}
 	})
+	answering, err := w.answer(pull, hard)
+	if err != nil {
+		stop(fmt.Errorf("serve direct calls: %w", err))
+	}
 	lanes := w.lanes()
 	for _, l := range lanes {
 		pulling.Go(func() { l.run(pull, hard) })
@@ -174,10 +178,6 @@ func (w *Worker) Run(ctx context.Context) error {
 	beating.Go(func() { w.calls.watch(beat, hard) })
 	beating.Go(func() { w.records.run(beat) })
 	beating.Go(func() { saveFloors(beat, lanes) })
-	answering, err := w.answer(pull, hard)
-	if err != nil {
-		stop(fmt.Errorf("serve direct calls: %w", err))
-	}
 	w.log.Info("worker started", "version", Version, "namespace", w.o.Namespace, "services", w.names(), "concurrency", w.o.Concurrency)
 
 	<-pull.Done()
