@@ -35,11 +35,6 @@ var (
 //
 // Exactly one goroutine claims an attempt and settles it: the one that served
 // it, or, where the service does not return, the one that gives up on it.
-//
-// The record is sent before the acknowledgement, on the same connection, and
-// not waited for: a worker that dies in between leaves a record of a run that
-// happened, and the run comes again. The other way round runs would be missing
-// from the history.
 type attempt struct {
 	w     *Worker
 	held  *held
@@ -149,21 +144,24 @@ func (a *attempt) settle(hard context.Context, out []byte, err error, late bool)
 	default:
 		r.Outcome = OutcomeFailed
 	}
-	if a.rules.records(r.Outcome) {
-		a.w.records.put(&r, a.place)
-	}
-	if a.answer != nil {
-		a.answer(out, r.Outcome, err)
-	} else {
-		a.reply(r.Outcome, stopped)
-	}
-	a.held.remove(a)
 	<-a.w.slots
 	a.w.metrics.observe(&r)
 	if a.w.o.OnRun != nil {
 		a.w.o.OnRun(r)
 	}
-	a.w.open.leave()
+	e := ending{a, r, stopped}
+	if a.answer != nil {
+		a.answer(out, r.Outcome, err)
+	}
+	if a.answer != nil || r.Outcome == OutcomeDead { // the one has no ack, the other's is waited for
+		e.send()
+		return
+	}
+	select {
+	case a.w.endings <- e:
+	case <-hard.Done():
+		e.send()
+	}
 }
 
 // record makes the record but for its outcome.
@@ -176,31 +174,6 @@ func (a *attempt) record(out []byte, err error) Run {
 	r.setOutput(out)
 	r.setError(err)
 	return r
-}
-
-// reply tells the server what becomes of the message. An acknowledgement that
-// is lost costs a second run, which at least once allows, so only the one after
-// a dead letter is waited for.
-func (a *attempt) reply(outcome string, stopped bool) {
-	var err error
-	switch outcome {
-	case OutcomeFailed, OutcomeTimeout:
-		if stopped {
-			err = a.msg.Nak()
-		} else {
-			err = a.msg.NakWithDelay(a.rules.wait(a.t.Attempt))
-		}
-	case OutcomeDead:
-		ctx, cancel := context.WithTimeout(context.Background(), ioTimeout)
-		defer cancel()
-		err = a.msg.DoubleAck(ctx)
-	default:
-		err = a.msg.Ack()
-	}
-	if err != nil {
-		a.w.log.Warn("acknowledgement not sent: the run comes again", "service", a.t.Service, "run", a.t.Run, "outcome", outcome, "error", err)
-	}
-	a.lane.settled(time.Since(a.started))
 }
 
 // giveBack returns a message that was never started to the fleet.

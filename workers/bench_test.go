@@ -27,6 +27,9 @@ func (h *house) fill(n int, policy string) {
 		m.Data = make([]byte, 128)
 		_, err := h.js.PublishMsgAsync(m)
 		ok(h.t, err)
+		if i%2000 == 0 { // the client library refuses when too many are unanswered
+			<-h.js.PublishAsyncComplete()
+		}
 	}
 	<-h.js.PublishAsyncComplete()
 }

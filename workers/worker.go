@@ -85,6 +85,7 @@ type Worker struct {
 	open    tally         // attempts that somebody still has to settle
 	calls   held          // direct calls under way
 	records *recorder
+	endings chan ending
 }
 
 // New makes a worker on a connection that stays the caller's to close. Connect
@@ -98,6 +99,7 @@ func New(nc *nats.Conn, o Options) *Worker {
 		log:      o.Logger.With("worker", o.Name),
 		services: make(map[string]Service),
 		slots:    make(chan struct{}, o.Concurrency),
+		endings:  make(chan ending, 256),
 	}
 	if err := o.Namespace.Check(); err != nil {
 		w.mistakes = append(w.mistakes, err)
@@ -176,6 +178,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		beating.Go(func() { l.held.watch(beat, hard) })
 	}
 	beating.Go(func() { w.calls.watch(beat, hard) })
+	beating.Go(func() { w.sendEndings(beat) })
 	beating.Go(func() { w.records.run(beat) })
 	beating.Go(func() { saveFloors(beat, lanes) })
 	w.log.Info("worker started", "version", Version, "namespace", w.o.Namespace, "services", w.names(), "concurrency", w.o.Concurrency)
