@@ -144,6 +144,9 @@ func (a *attempt) settle(hard context.Context, out []byte, err error, late bool)
 	default:
 		r.Outcome = OutcomeFailed
 	}
+	if r.Outcome == OutcomeFailed || r.Outcome == OutcomeTimeout || r.Outcome == OutcomeExpired {
+		a.w.log.Warn("attempt without success", "service", a.t.Service, "run", a.t.Run, "attempt", a.t.Attempt, "outcome", r.Outcome, "error", r.Error)
+	}
 	<-a.w.slots
 	a.w.metrics.observe(&r)
 	if a.w.o.OnRun != nil {
@@ -178,10 +181,10 @@ func (a *attempt) record(out []byte, err error) Run {
 
 // giveBack returns a message that was never started to the fleet.
 func (a *attempt) giveBack() {
+	a.held.remove(a)
 	if err := a.msg.Nak(); err != nil {
 		a.w.log.Warn("could not give a trigger back: it is redelivered", "service", a.t.Service, "run", a.t.Run, "error", err)
 	}
-	a.held.remove(a)
 	a.w.open.leave()
 }
 
@@ -194,7 +197,7 @@ func (a *attempt) bury(hard context.Context, reason string) bool {
 		err := bury(ctx, a.w.js, letter)
 		cancel()
 		if err == nil {
-			a.w.log.Warn("run failed for good: see the dead letters", "service", a.t.Service, "run", a.t.Run, "attempts", a.t.Attempt)
+			a.w.log.Warn("run failed for good: see the dead letters", "service", a.t.Service, "run", a.t.Run, "attempts", a.t.Attempt, "error", reason)
 			return true
 		}
 		a.w.log.Error("dead letter not stored yet", "service", a.t.Service, "run", a.t.Run, "error", err)

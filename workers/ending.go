@@ -42,11 +42,11 @@ func (e ending) send() {
 	if e.rules.records(e.run.Outcome) {
 		e.w.records.put(&e.run, e.place)
 	}
+	e.held.remove(e.attempt)
 	if e.msg != nil {
 		e.reply()
 		e.lane.settled(e.run.Duration())
 	}
-	e.held.remove(e.attempt)
 	e.w.open.leave()
 }
 

@@ -12,33 +12,41 @@ import (
 const patience = 10 * time.Second
 
 // held are the attempts that a worker has taken and not yet settled, waiting
-// ones and running ones. It keeps their messages alive.
+// ones and running ones, by their place. It keeps their messages alive.
 type held struct {
 	mu    sync.Mutex
-	all   map[*attempt]struct{}
+	all   map[string]*attempt
 	every atomic.Int64 // time between heartbeats, ns
 }
 
-func (h *held) add(a *attempt) {
+// add refuses what is held already: after NATS was away a message is delivered
+// again whose run is still under way here. The acknowledgement of the first
+// delivery is as good.
+func (h *held) add(a *attempt) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.all == nil {
-		h.all = make(map[*attempt]struct{})
+		h.all = make(map[string]*attempt)
 	}
-	h.all[a] = struct{}{}
+	if h.all[a.place] != nil {
+		return false
+	}
+	h.all[a.place] = a
+	return true
 }
 
+// remove comes before the acknowledgement, for what follows on that is new.
 func (h *held) remove(a *attempt) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.all, a)
+	delete(h.all, a.place)
 }
 
 func (h *held) list() []*attempt {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	all := make([]*attempt, 0, len(h.all))
-	for a := range h.all {
+	for _, a := range h.all {
 		all = append(all, a)
 	}
 	return all

@@ -216,7 +216,8 @@ func (l *lane) settled(took time.Duration) {
 	}
 }
 
-// take makes an attempt of a message; nil when the worker has stopped.
+// take makes an attempt of a message; nil when the worker has stopped, or has
+// the message already.
 func (l *lane) take(m jetstream.Msg) (*attempt, error) {
 	meta, err := m.Metadata()
 	if err != nil {
@@ -232,7 +233,10 @@ func (l *lane) take(m jetstream.Msg) (*attempt, error) {
 	}
 	t.Attempt = int(min(meta.NumDelivered, 1<<31-1))
 	a.t, a.rules = t, l.w.o.rules(&t.Policy)
-	l.held.add(a)
+	if !l.held.add(a) {
+		l.w.open.leave()
+		return nil, nil
+	}
 	return a, nil
 }
 
