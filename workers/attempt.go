@@ -42,6 +42,7 @@ type attempt struct {
 	t     Trigger
 	rules rules
 	place string
+	key   key
 
 	msg    jetstream.Msg                               // nil for a direct call
 	answer func(out []byte, outcome string, err error) // nil but for a direct call
@@ -181,7 +182,7 @@ func (a *attempt) record(out []byte, err error) Run {
 
 // giveBack returns a message that was never started to the fleet.
 func (a *attempt) giveBack() {
-	a.held.remove(a)
+	a.held.remove(a, false)
 	if err := a.msg.Nak(); err != nil {
 		a.w.log.Warn("could not give a trigger back: it is redelivered", "service", a.t.Service, "run", a.t.Run, "error", err)
 	}

@@ -31,6 +31,8 @@
 //   - Attempts are deliveries: what was fetched or begun and then lost with its
 //     worker counts. Deaths alone make a dead letter only after ten deliveries
 //     more than the policy's attempts.
+//   - A trigger that NATS delivers again, because it was away, to a worker that
+//     still runs it or has just done it, is not run again there.
 //   - Each attempt leaves a Run record, unless Policy.History says otherwise.
 //     The record is sent before the acknowledgement and not waited for. So a
 //     crash leaves a record too many (the run comes again and has another),

@@ -42,7 +42,8 @@ func (e ending) send() {
 	if e.rules.records(e.run.Outcome) {
 		e.w.records.put(&e.run, e.place)
 	}
-	e.held.remove(e.attempt)
+	again := e.run.Outcome == OutcomeFailed || e.run.Outcome == OutcomeTimeout
+	e.held.remove(e.attempt, !again && e.msg != nil)
 	if e.msg != nil {
 		e.reply()
 		e.lane.settled(e.run.Duration())

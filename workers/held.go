@@ -12,34 +12,53 @@ import (
 const patience = 10 * time.Second
 
 // held are the attempts that a worker has taken and not yet settled, waiting
-// ones and running ones, by their place. It keeps their messages alive.
+// ones and running ones. It keeps their messages alive, and remembers for a
+// while which were acknowledged.
 type held struct {
 	mu    sync.Mutex
-	all   map[string]*attempt
+	all   map[key]*attempt
+	done  map[key]bool
+	order [remembered]key // of done, a ring
+	next  int
 	every atomic.Int64 // time between heartbeats, ns
 }
 
-// add refuses what is held already: after NATS was away a message is delivered
-// again whose run is still under way here. The acknowledgement of the first
-// delivery is as good.
-func (h *held) add(a *attempt) bool {
+// key is a message's sequence in the stream that was created then.
+type key struct {
+	created  int64
+	sequence uint64
+}
+
+// remembered is how many acknowledged messages are remembered.
+const remembered = 1024
+
+// add takes an attempt in. It is not fresh when its message is held already or
+// was acknowledged: after NATS was away a message may be delivered again whose
+// run is still under way here, or whose acknowledgement came too late.
+func (h *held) add(a *attempt) (fresh, done bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.all == nil {
-		h.all = make(map[string]*attempt)
+		h.all, h.done = make(map[key]*attempt), make(map[key]bool)
 	}
-	if h.all[a.place] != nil {
-		return false
+	if h.all[a.key] != nil || h.done[a.key] {
+		return false, h.done[a.key]
 	}
-	h.all[a.place] = a
-	return true
+	h.all[a.key] = a
+	return true, false
 }
 
-// remove comes before the acknowledgement, for what follows on that is new.
-func (h *held) remove(a *attempt) {
+// remove comes before the acknowledgement, for what follows on that is new,
+// unless it is done.
+func (h *held) remove(a *attempt, done bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.all, a.place)
+	delete(h.all, a.key)
+	if done {
+		delete(h.done, h.order[h.next])
+		h.order[h.next], h.done[a.key] = a.key, true
+		h.next = (h.next + 1) % remembered
+	}
 }
 
 func (h *held) list() []*attempt {

@@ -226,16 +226,23 @@ func (l *lane) take(m jetstream.Msg) (*attempt, error) {
 	if !l.w.open.enter() {
 		return nil, m.Nak()
 	}
-	a := &attempt{w: l.w, held: &l.held, lane: l, msg: m, place: place(meta.Stream, meta.Sequence.Stream)}
+	a := &attempt{
+		w: l.w, held: &l.held, lane: l, msg: m,
+		place: place(meta.Stream, meta.Sequence.Stream),
+		key:   key{l.bound.Load().created.UnixNano(), meta.Sequence.Stream},
+	}
 	t, err := parseTrigger(l.service, m.Headers(), m.Data(), a.place)
 	if err != nil {
 		l.log.Warn("headers ignored", "run", t.Run, "error", err)
 	}
 	t.Attempt = int(min(meta.NumDelivered, 1<<31-1))
 	a.t, a.rules = t, l.w.o.rules(&t.Policy)
-	if !l.held.add(a) {
+	if fresh, done := l.held.add(a); !fresh {
 		l.w.open.leave()
-		return nil, nil
+		if done {
+			return nil, m.Ack()
+		}
+		return nil, nil // the acknowledgement of its first delivery is as good
 	}
 	return a, nil
 }

@@ -84,6 +84,7 @@ type Worker struct {
 	slots   chan struct{} // one element for each attempt that is under way
 	open    tally         // attempts that somebody still has to settle
 	calls   held          // direct calls under way
+	called  atomic.Uint64
 	records *recorder
 	endings chan ending
 }
