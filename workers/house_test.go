@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bellhop-run/bellhop/kv/natstest"
 	"github.com/bellhop-run/bellhop/workers"
-	"github.com/bellhop-run/bellhop/workers/internal/natstest"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )

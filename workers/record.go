@@ -49,6 +49,19 @@ type Run struct {
 	// Worker is the name of the worker, Trace the W3C trace id.
 	Worker string `json:"worker,omitempty"`
 	Trace  string `json:"trace,omitempty"`
+	// Missed says what an outcome of OutcomeMissed stands for.
+	Missed *Missed `json:"missed,omitempty"`
+}
+
+// Missed is a stretch of a job's occurrences that nobody was there to ring.
+type Missed struct {
+	// From and To are the first and the last due time.
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
+	// Count is how many they were; More means that there were even more, and
+	// To is the last that was counted.
+	Count int  `json:"count"`
+	More  bool `json:"more,omitempty"`
 }
 
 // Lateness is how long after its due time the attempt started; zero if it had

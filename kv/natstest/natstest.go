@@ -4,6 +4,7 @@ package natstest
 
 import (
 	"net"
+	"os"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -17,6 +18,10 @@ import (
 
 // Main runs a package's tests and looks for goroutines that they left behind.
 func Main(m *testing.M) {
+	if o := os.Getenv(processEnv); o != "" {
+		beServer(o)
+		return
+	}
 	ats.Register() // the server's clock goroutine, which no bubble may own
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"))
 }

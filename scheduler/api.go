@@ -1,0 +1,153 @@
+package scheduler
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"github.com/bellhop-run/bellhop/kv"
+	"github.com/bellhop-run/bellhop/workers"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+)
+
+const (
+	// apiRequests is how many requests are worked on at once; others wait.
+	apiRequests = 1024
+	// apiWait bounds a request: reading, writing, and the log's confirmation.
+	apiWait = 10 * time.Second
+)
+
+// api serves the management verbs while this scheduler leads.
+type api struct {
+	s      *Scheduler
+	svc    micro.Service
+	cancel context.CancelFunc
+	places chan struct{}
+	wg     sync.WaitGroup
+}
+
+// verb carries out one request and gives the reply's JSON.
+type verb func(ctx context.Context, data []byte) ([]byte, error)
+
+// start begins to answer; it does nothing when the service runs already.
+func (a *api) start(ctx context.Context) error {
+	a.s.promises.lead(true)
+	if a.svc != nil {
+		return nil
+	}
+	svc, err := micro.AddService(a.s.nc, micro.Config{
+		Name:        a.s.ns.String(),
+		Version:     workers.Version,
+		Description: "Bellhop's jobs: create, put, update, get, list, delete, activate, deactivate, run, next",
+		Metadata:    map[string]string{"scheduler": a.s.name},
+	})
+	if err != nil {
+		return fmt.Errorf("serve the management API: %w", err)
+	}
+	a.svc, a.places = svc, make(chan struct{}, apiRequests)
+	ctx, a.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	v := verbs{s: a.s, ring: workers.NewDispatcher(a.s.js, a.s.ns)}
+	for name, do := range map[string]verb{
+		"create": v.create, "put": v.put, "update": v.update, "get": v.get, "list": v.list, "delete": v.remove,
+		"activate": v.activate, "deactivate": v.deactivate, "run": v.run, "next": v.next,
+	} {
+		err := svc.AddEndpoint(name, a.handler(ctx, do), micro.WithEndpointSubject(a.s.ns.JobsSubject(name)))
+		if err != nil {
+			return fmt.Errorf("serve the management API: %s: %w", name, err)
+		}
+	}
+	_ = a.s.nc.FlushTimeout(time.Second) // should it fail, the connection tells the server later
+	return nil
+}
+
+// stop ends the service: callers that wait for the log are told that it was
+// lost.
+func (a *api) stop() {
+	a.s.promises.lead(false)
+	if a.svc == nil {
+		return
+	}
+	_ = a.svc.Stop() // fails only with the connection
+	a.wg.Wait()
+	a.cancel()
+	a.svc = nil
+}
+
+// handler carries out each request on a goroutine of its own: one that waits
+// for the log must not hold up the others.
+func (a *api) handler(ctx context.Context, do verb) micro.HandlerFunc {
+	return func(r micro.Request) {
+		a.places <- struct{}{}
+		a.wg.Go(func() {
+			defer func() { <-a.places }()
+			ctx, cancel := context.WithTimeout(ctx, apiWait)
+			defer cancel()
+			reply, err := do(ctx, r.Data())
+			if err != nil {
+				a.refuse(r, err)
+				return
+			}
+			a.answer(r, &nats.Msg{Data: reply})
+		})
+	}
+}
+
+// refuse answers with an error.
+func (a *api) refuse(r micro.Request, err error) {
+	e := apiError(err)
+	if e.Code >= 500 {
+		a.s.logger.Warn("a request has failed", "subject", r.Subject(), "error", err)
+	}
+	body, err := json.Marshal(e)
+	if err != nil { // texts and numbers always marshal
+		panic(err)
+	}
+	a.answer(r, &nats.Msg{Data: body, Header: nats.Header{
+		micro.ErrorHeader:     {oneLine(e.Error())},
+		micro.ErrorCodeHeader: {strconv.Itoa(e.Code)},
+	}})
+}
+
+// answer replies, if somebody waits: `nats pub` is a request, too. The request
+// has methods for that, but not for use on another goroutine.
+func (a *api) answer(r micro.Request, m *nats.Msg) {
+	if m.Subject = r.Reply(); m.Subject == "" {
+		return
+	}
+	if err := a.s.nc.PublishMsg(m); err != nil {
+		a.s.logger.Warn("cannot answer a request", "subject", r.Subject(), "error", err)
+	}
+}
+
+// oneLine makes of a text one that may stand in a header.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+// apiError maps any error to what the caller is told.
+func apiError(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	switch {
+	case errors.Is(err, workers.ErrTooLarge):
+		return &Error{Code: 413, Field: "payload", Message: "too large for a trigger", Hint: "make the payload smaller, or raise the server's max_payload"}
+	case errors.Is(err, kv.ErrConflict):
+		return &Error{Code: 409, Message: "somebody else is changing this job", Hint: "read it and try again"}
+	case errors.Is(err, errLost), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return &Error{Code: 503, Message: "not confirmed", Hint: "read the job and try again"}
+	}
+	return &Error{Code: 500, Message: err.Error(), Hint: "the scheduler's log may say more"}
+}

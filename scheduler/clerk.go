@@ -1,0 +1,260 @@
+package scheduler
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/bellhop-run/bellhop/kv"
+	"github.com/bellhop-run/bellhop/workers"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+)
+
+// clerk writes down what follows from the log, after the log has it: that a
+// job has ended and why, where the grid of one put by hand begins, what was
+// missed. Everything it writes is true whoever writes it, and checked against
+// the revision it was decided on; what it does not get done, the next leader's
+// clerk does.
+type clerk struct {
+	book   *book
+	jobs   *kv.Bucket[[]byte]
+	js     jetstream.JetStream
+	ns     workers.Namespace
+	logger *slog.Logger
+	wake   chan struct{}
+}
+
+// clerkEvery is how soon the clerk tries again what failed.
+const clerkEvery = time.Second
+
+// clerkWriters is how many single writes the clerk has under way.
+const clerkWriters = 16
+
+// clerkBatch is how many definitions it writes as one batch.
+const clerkBatch = 500
+
+func (c *clerk) poke() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run works until ctx ends.
+func (c *clerk) run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-c.wake:
+		}
+		for _, s := range c.book.unrecorded() {
+			if err := c.record(ctx, s); err != nil {
+				c.failed(ctx, "record what was missed", err)
+				continue
+			}
+			c.book.noteRecorded(s)
+		}
+		for edits := range slices.Chunk(c.book.edits(), clerkBatch) {
+			if err := c.write(ctx, edits); err != nil {
+				c.failed(ctx, "write down what has become of jobs", err)
+			}
+		}
+	}
+}
+
+// failed says so and makes the clerk try again after a while.
+func (c *clerk) failed(ctx context.Context, what string, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	c.logger.Warn("will try again: "+what, "error", err)
+	pause(ctx, clerkEvery)
+	c.poke()
+}
+
+// settle notes that the log is acknowledged up to seq, and tells whether there
+// may be something for the clerk.
+func (b *book) settle(seq uint64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.settled = seq
+	return len(b.ended) > 0 || len(b.unstamped) > 0 || len(b.missed) > len(b.recorded)
+}
+
+// unrecorded gives the missed stretches that have no records yet. Their
+// decision is in the log.
+func (b *book) unrecorded() []stretch {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(b.missed), func(s stretch) bool {
+		return b.recorded[s] || b.decided > b.settled
+	})
+}
+
+func (b *book) noteRecorded(s stretch) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if slices.Contains(b.missed, s) {
+		b.recorded[s] = true
+	}
+}
+
+// edit is a change to a stored definition that the clerk is to make.
+type edit struct {
+	key      string
+	revision uint64
+	def      []byte
+}
+
+// edits gives the definitions to be written: those of jobs that have ended for
+// certain, and those that lack their anchor.
+func (b *book) edits() []edit {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var es []edit
+	for key, e := range b.ended {
+		if j := b.jobs[key]; e.seq <= b.settled && j != nil {
+			es = append(es, edit{key, j.revision, j.with(object{
+				{name: "active", value: []byte("false")},
+				{name: "reason", value: appendText(nil, e.reason)},
+			})})
+		}
+	}
+	for key := range b.unstamped {
+		if j := b.jobs[key]; j != nil && b.ended[key] == (ending{}) {
+			es = append(es, edit{key, j.revision, j.with(j.stamps())})
+		}
+	}
+	return es
+}
+
+// stamps gives the fields that a definition put by hand lacks.
+func (j *job) stamps() object {
+	at := appendText(nil, stamp(j.activated).String())
+	return object{{name: "anchor", value: at}, {name: "activated", value: at}}
+}
+
+// with gives the stored definition with some fields set; all else stays as it
+// was written.
+func (j *job) with(fields object) []byte {
+	o, err := parseObject(j.def)
+	if err != nil { // it was read before
+		return j.def
+	}
+	for _, f := range fields {
+		o = o.set(f.name, f.value)
+	}
+	return o.bytes()
+}
+
+// write stores the definitions. One that somebody has changed meanwhile is
+// left alone: it comes back by the watch.
+func (c *clerk) write(ctx context.Context, es []edit) error {
+	if len(es) > 1 {
+		changes := make([]kv.Change[[]byte], len(es))
+		for i, e := range es {
+			changes[i] = kv.Change[[]byte]{Key: e.key, Value: e.def, Revision: e.revision}
+		}
+		_, err := c.jobs.Apply(ctx, changes)
+		if err == nil {
+			for _, e := range es {
+				c.book.written(e)
+			}
+			return nil
+		}
+		if !errors.Is(err, kv.ErrConflict) {
+			return err
+		}
+	}
+	var g errgroup.Group
+	g.SetLimit(clerkWriters)
+	for _, e := range es {
+		g.Go(func() error {
+			_, err := c.jobs.Update(ctx, e.key, e.def, e.revision)
+			if err != nil && !errors.Is(err, kv.ErrConflict) {
+				return err
+			}
+			c.book.written(e)
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// written takes a job off the clerk's list; the watch brings what it is now.
+func (b *book) written(e edit) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if j := b.jobs[e.key]; j != nil && j.revision == e.revision {
+		delete(b.ended, e.key)
+		delete(b.unstamped, e.key)
+	}
+}
+
+// missedCount is how many missed occurrences of one job a record counts; of
+// more it says that there are at least as many.
+const missedCount = 10_000
+
+// record leaves a record for every job that has missed something in the
+// stretch. A job's record has the same id however often it is written.
+func (c *clerk) record(ctx context.Context, s stretch) error {
+	var g errgroup.Group
+	g.SetLimit(clerkWriters)
+	for _, key := range c.book.order() {
+		r, ok := c.book.missedRun(key, s)
+		if !ok {
+			continue
+		}
+		g.Go(func() error {
+			m := nats.NewMsg(c.ns.RunSubject(r.Job, r.Service))
+			m.Header.Set(jetstream.MsgIDHeader, r.Run+":missed:"+s.To.String())
+			var err error
+			if m.Data, err = json.Marshal(r); err != nil {
+				return err
+			}
+			_, err = c.js.PublishMsg(ctx, m)
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// missedRun is the record of what one job has missed in the stretch.
+func (b *book) missedRun(key string, s stretch) (workers.Run, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	j := b.jobs[key]
+	if j == nil || !j.active || j.invalid || j.count != nil && j.count.runs >= j.count.max {
+		return workers.Run{}, false
+	}
+	from := j.within(s)
+	switch j.missed {
+	case 'o': // the first one fires for all of them
+		first := j.plan.Next(key, from-1)
+		if first >= int64(s.To) {
+			return workers.Run{}, false
+		}
+		from = first + 1
+	case 'a':
+		last, ok := b.limits[limit{key, s.From}]
+		if !ok {
+			return workers.Run{}, false
+		}
+		from = last + 1
+	}
+	n, first, last, more := j.plan.Between(key, from, int64(s.To), missedCount)
+	if n == 0 {
+		return workers.Run{}, false
+	}
+	return workers.Run{
+		Run: occurrence{key, first}.runID(), Job: key, Service: j.service, Channel: workers.ChannelScheduler,
+		Due: stamp(first).Time(), Finished: stamp(s.To).Time(), Outcome: workers.OutcomeMissed,
+		Missed: &workers.Missed{From: stamp(first).Time(), To: stamp(last).Time(), Count: n, More: more},
+	}, true
+}

@@ -1,0 +1,212 @@
+package scheduler
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+	"unicode/utf8"
+)
+
+// object is a JSON object split into its fields, whose values stay the very
+// bytes that they were. encoding/json compacts and escapes what passes through
+// it; a payload, and what people wrote by hand, must not change.
+type object []field
+
+type field struct {
+	name  string
+	value []byte
+	at    int // where value begins in what was parsed
+}
+
+// maxDepth bounds the nesting of a definition: far beyond what people write,
+// far below what would cost anything.
+const maxDepth = 1000
+
+// parseObject splits data, refusing what is not one object or names a field
+// twice.
+func parseObject(data []byte) (object, error) {
+	start := skipSpace(data, 0)
+	if start == len(data) || data[start] != '{' {
+		return nil, invalid("", "send one JSON object", "not a JSON object")
+	}
+	if depth(data) > maxDepth {
+		return nil, invalid("", "", "JSON nested deeper than %d levels", maxDepth)
+	}
+	if !json.Valid(data) {
+		var v json.RawMessage
+		return nil, invalid("", "", "broken JSON: %v", json.Unmarshal(data, &v))
+	}
+	o := make(object, 0, 8)
+	for i := start + 1; ; {
+		i = skipSpace(data, i)
+		switch data[i] {
+		case '}':
+			return o, nil
+		case ',':
+			i++
+			continue
+		}
+		end := skipValue(data, i)
+		name, err := text(data[i:end])
+		if err != nil {
+			return nil, err
+		}
+		if o.index(name) >= 0 {
+			return nil, invalid(name, "", "named twice")
+		}
+		i = skipSpace(data, end) // to the colon
+		i = skipSpace(data, i+1) // to the value
+		end = skipValue(data, i) // past it
+		o = append(o, field{name, data[i:end:end], i})
+		i = end
+	}
+}
+
+// depth is the deepest nesting in data, whether it is valid JSON or not.
+func depth(data []byte) int {
+	deepest, now := 0, 0
+	for i := 0; i < len(data); i++ {
+		switch data[i] {
+		case '"':
+			i = skipString(data, i) - 1
+		case '{', '[':
+			now++
+			deepest = max(deepest, now)
+		case '}', ']':
+			now--
+		}
+	}
+	return deepest
+}
+
+func skipSpace(data []byte, i int) int {
+	for i < len(data) && (data[i] == ' ' || data[i] == '\t' || data[i] == '\n' || data[i] == '\r') {
+		i++
+	}
+	return i
+}
+
+// skipString gives the index after the string that begins at i.
+func skipString(data []byte, i int) int {
+	for i++; i < len(data); i++ {
+		switch data[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
+	}
+	return len(data)
+}
+
+// skipValue gives the index after the value that begins at i, in valid JSON.
+func skipValue(data []byte, i int) int {
+	open := 0
+	for i < len(data) {
+		switch data[i] {
+		case '"':
+			i = skipString(data, i)
+		case '{', '[':
+			open++
+			i++
+		case '}', ']':
+			if open == 0 {
+				return i
+			}
+			open--
+			i++
+		case ',', ':', ' ', '\t', '\n', '\r':
+			if open == 0 {
+				return i
+			}
+			i++
+			continue
+		default:
+			for i < len(data) && !bytes.ContainsRune([]byte(`,:]} "`+"\t\r\n"), rune(data[i])) {
+				i++
+			}
+		}
+		if open == 0 {
+			return i
+		}
+	}
+	return i
+}
+
+// text decodes a JSON string.
+func text(raw []byte) (string, error) {
+	if len(raw) >= 2 && raw[0] == '"' && bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw) {
+		return string(raw[1 : len(raw)-1]), nil
+	}
+	var s string
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return "", err
+	}
+	return s, nil
+}
+
+func isNull(raw []byte) bool { return string(raw) == "null" }
+
+func (o object) index(name string) int {
+	for i := range o {
+		if o[i].name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// get gives the value's bytes, nil if there is no such field.
+func (o object) get(name string) []byte {
+	if i := o.index(name); i >= 0 {
+		return o[i].value
+	}
+	return nil
+}
+
+// set replaces a field where it stands or adds it at the end; nil removes it.
+func (o object) set(name string, value []byte) object {
+	i := o.index(name)
+	switch {
+	case value == nil && i < 0:
+		return o
+	case value == nil:
+		return append(o[:i:i], o[i+1:]...)
+	case i < 0:
+		return append(o[:len(o):len(o)], field{name: name, value: value})
+	}
+	c := append(object(nil), o...)
+	c[i].value = value
+	return c
+}
+
+// bytes writes the object as JSON, values as they are.
+func (o object) bytes() []byte {
+	n := 2
+	for _, f := range o {
+		n += len(f.name) + len(f.value) + 4
+	}
+	b := append(make([]byte, 0, n), '{')
+	for i, f := range o {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(appendText(b, f.name), ':')
+		b = append(b, f.value...)
+	}
+	return append(b, '}')
+}
+
+// appendText appends s as a JSON string.
+func appendText(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+			q, err := json.Marshal(s)
+			if err != nil { // a string always marshals
+				return strconv.AppendQuote(b, s)
+			}
+			return append(b, q...)
+		}
+	}
+	return append(append(append(b, '"'), s...), '"')
+}

@@ -1,0 +1,73 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/bellhop-run/bellhop/kv"
+	"github.com/bellhop-run/bellhop/workers"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// jobsHistory is how many revisions of a definition are kept, for people.
+const jobsHistory = 5
+
+// Setup makes the streams and buckets that are missing, those of the workers
+// too. What is there stays as it is; workers.ErrSettings says that the trigger
+// log has settings with which triggers would be lost or doubled.
+func Setup(ctx context.Context, js jetstream.JetStream, o Options) error {
+	if err := workers.Setup(ctx, js, workers.SetupOptions{Namespace: o.Namespace, Replicas: o.Replicas}); err != nil {
+		return err
+	}
+	if err := kv.Create(ctx, js, kv.Config{Bucket: o.Namespace.JobsBucket(), History: jobsHistory, Replicas: o.Replicas}); err != nil {
+		return err
+	}
+	return createLog(ctx, js, o.Namespace, o.Replicas)
+}
+
+// createLog makes the trigger log. It has no limit of its own: its leader
+// purges it below the hand, and the last hand must outlive everything.
+func createLog(ctx context.Context, js jetstream.JetStream, ns workers.Namespace, replicas int) error {
+	cfg := jetstream.StreamConfig{
+		Name:               ns.TriggersStream(),
+		Description:        "Bellhop's trigger log: appended to by the leading scheduler alone",
+		Subjects:           []string{ns.TriggerSubject(">"), ns.HandSubject()},
+		Retention:          jetstream.LimitsPolicy,
+		Discard:            jetstream.DiscardNew,
+		Storage:            jetstream.FileStorage,
+		Replicas:           max(replicas, 1),
+		AllowRollup:        true,
+		AllowAtomicPublish: true,
+	}
+	_, err := js.CreateStream(ctx, cfg)
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		return fmt.Errorf("create stream %s: %w", cfg.Name, err)
+	}
+	s, err := js.Stream(ctx, cfg.Name)
+	if err != nil {
+		return fmt.Errorf("look up stream %s: %w", cfg.Name, err)
+	}
+	have := s.CachedInfo().Config
+	for _, c := range []struct {
+		ok   bool
+		want string
+	}{
+		{have.Retention == jetstream.LimitsPolicy, "limits retention"},
+		{have.MaxAge == 0 && have.MaxMsgs <= 0 && have.MaxBytes <= 0, "no limit of age, messages or bytes (BELLHOP_KEEP and BELLHOP_KEEP_BYTES bound it)"},
+		{have.MaxMsgsPerSubject <= 0, "no limit per subject"},
+		{have.Discard == jetstream.DiscardNew, "discard new"},
+		{have.AllowRollup && !have.DenyPurge, "rollups and purges allowed"},
+		{have.AllowAtomicPublish, "atomic batches allowed"},
+		{!have.AllowDirect, "direct get off"},
+		{!have.NoAck, "acknowledgements"},
+	} {
+		if !c.ok {
+			return fmt.Errorf("%w: stream %s must have %s", workers.ErrSettings, cfg.Name, c.want)
+		}
+	}
+	return nil
+}

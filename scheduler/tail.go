@@ -1,0 +1,135 @@
+package scheduler
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/bellhop-run/bellhop/workers"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// occurrence is one instant that a schedule names.
+type occurrence struct {
+	key string
+	due int64
+}
+
+// runID names an occurrence in the log and everywhere else.
+func (o occurrence) runID() string { return o.key + "@" + strconv.FormatInt(o.due, 10) }
+
+// parseRunID is the inverse of runID.
+func parseRunID(id string) (occurrence, bool) {
+	key, ms, ok := strings.Cut(id, "@")
+	due, err := strconv.ParseInt(ms, 10, 64)
+	return occurrence{key, due}, ok && err == nil && key != ""
+}
+
+// tail is what the log holds after the sequence that the last hand claims. An
+// occurrence past the hand is due unless the tail holds it: the tail is not
+// in order where definitions were learned late, so only membership counts.
+type tail struct {
+	runs   map[occurrence]uint64 // to the sequence
+	latest stamp                 // the last due time, 0 if there is none
+}
+
+// holds tells whether the occurrence is in the log already.
+func (t *tail) holds(key string, due int64) bool {
+	if t == nil || due > int64(t.latest) {
+		return false
+	}
+	_, ok := t.runs[occurrence{key, due}]
+	return ok
+}
+
+// add takes one message of the log. A stranger's has no run id of ours.
+func (t *tail) add(h nats.Header, seq uint64) {
+	if h.Get(workers.HeaderChannel) != workers.ChannelScheduler {
+		return
+	}
+	if o, ok := parseRunID(h.Get(workers.HeaderRun)); ok {
+		t.runs[o] = seq
+		t.latest = max(t.latest, stamp(o.due))
+	}
+}
+
+// tailStall is how long the tail may come to no message before it is read from
+// the stream's leader.
+const tailStall = time.Second
+
+// readTail reads the log from the sequence after `after` up to last. The leap
+// that was just stored behind last proves that nothing is missing: a consumer
+// may be served by a replica that lags, but not past its own end.
+func readTail(ctx context.Context, js jetstream.JetStream, log jetstream.Stream, after, last uint64) (*tail, error) {
+	t := &tail{runs: map[occurrence]uint64{}}
+	if after >= last {
+		return t, nil
+	}
+	cons, err := js.OrderedConsumer(ctx, log.CachedInfo().Config.Name, jetstream.OrderedConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:   after + 1,
+		HeadersOnly:   true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the log's tail: %w", err)
+	}
+	type item struct {
+		header nats.Header
+		seq    uint64
+	}
+	items, done := make(chan item, 64), make(chan struct{})
+	cc, err := cons.Consume(func(m jetstream.Msg) {
+		meta, err := m.Metadata()
+		if err != nil {
+			return
+		}
+		select {
+		case items <- item{m.Headers(), meta.Sequence.Stream}:
+		case <-done:
+		}
+	}, jetstream.PullMaxMessages(watchPrefetch))
+	if err != nil {
+		return nil, fmt.Errorf("read the log's tail: %w", err)
+	}
+	defer func() {
+		close(done)
+		cc.Stop()
+		<-cc.Closed()
+	}()
+	next := after + 1
+	for {
+		select {
+		case i := <-items:
+			if i.seq > last {
+				return t, nil
+			}
+			t.add(i.header, i.seq)
+			next = i.seq + 1
+		case <-time.After(tailStall):
+			return t, t.readDirect(ctx, log, next, last)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// watchPrefetch is how many messages are under way to a reader of the log.
+const watchPrefetch = 5000
+
+// readDirect reads the rest of the tail from the stream's leader, one by one.
+func (t *tail) readDirect(ctx context.Context, log jetstream.Stream, next, last uint64) error {
+	for next <= last {
+		m, err := log.GetMsg(ctx, next, jetstream.WithGetMsgSubject(">"))
+		if err != nil {
+			return fmt.Errorf("read the log at %d: %w", next, err)
+		}
+		if m.Sequence <= last {
+			t.add(m.Header, m.Sequence)
+		}
+		next = m.Sequence + 1
+	}
+	return nil
+}
