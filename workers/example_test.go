@@ -8,8 +8,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/bellhop-run/bellhop/kv/natstest"
 	"github.com/bellhop-run/bellhop/workers"
-	"github.com/bellhop-run/bellhop/workers/internal/natstest"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"

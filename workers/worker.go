@@ -30,7 +30,8 @@ type Options struct {
 	// AckWait is how long a worker may be silent before its triggers are given
 	// to another: 30 s. Where a service is already known it stays as it was.
 	AckWait time.Duration
-	// DrainTimeout is how long a stopping worker lets runs finish: 20 s.
+	// DrainTimeout is how long a stopping worker lets runs finish: 20 s;
+	// negative: not at all.
 	DrainTimeout time.Duration
 	// Timeout bounds an attempt whose policy does not: 5 min.
 	Timeout time.Duration

@@ -10,8 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bellhop-run/bellhop/kv/natstest"
 	"github.com/bellhop-run/bellhop/workers"
-	"github.com/bellhop-run/bellhop/workers/internal/natstest"
 	"github.com/bellhop-run/bellhop/workers/stock"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
