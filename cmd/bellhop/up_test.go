@@ -122,6 +122,7 @@ func TestUpRefuses(t *testing.T) {
 		{"NATS port", environment(t, "BELLHOP_NATS_ADDR="+taken), "BELLHOP_NATS_ADDR=\"" + taken},
 		{"HTTP port", environment(t, "BELLHOP_HTTP_ADDR="+taken), "BELLHOP_HTTP_ADDR=\"" + taken},
 		{"directory", env, "BELLHOP_DATA="},
+		{"identity without a server", environment(t, "BELLHOP_NATS_USER=ann"), "set BELLHOP_NATS_URL as well"},
 		{"slip", environment(t, "BELLHOP_DATE=x"), "did you mean BELLHOP_DATA?"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

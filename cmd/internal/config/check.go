@@ -17,6 +17,7 @@ const (
 	wantAddr     = "use HOST:PORT, such as 127.0.0.1:8080; port 0 takes a free one"
 	wantURL      = "use nats://HOST:PORT (or tls, ws, wss), several with commas between"
 	wantAlone    = "use one of BELLHOP_NATS_CREDS, BELLHOP_NATS_NKEY and BELLHOP_NATS_USER, not two"
+	wantServer   = "the embedded server needs none; set BELLHOP_NATS_URL as well, or unset this"
 	wantContext  = "a context says all there is to say; unset the other BELLHOP_NATS_ variables, or this one"
 )
 
@@ -80,6 +81,19 @@ func (n NATS) check(refuse func(variable, value, want string) error) error {
 // Outside says whether a NATS server is named at all, which for bellhop up
 // means that it embeds none.
 func (n NATS) Outside() bool { return n.URL != "" || n.Context != "" }
+
+// CheckEmbedded refuses what would be ignored where Outside is false: whoever
+// says how to connect means a server that is somewhere.
+func (n NATS) CheckEmbedded() error {
+	for variable, value := range map[string]string{
+		"CREDS": n.Creds, "NKEY": n.NKey, "USER": n.User, "TLS_CA": n.TLS.CA, "TLS_CERT": n.TLS.Cert,
+	} {
+		if value != "" {
+			return &Error{Variable: Prefix + "_NATS_" + variable, Value: value, Want: wantServer}
+		}
+	}
+	return nil
+}
 
 // Servers is the URL to connect to.
 func (n NATS) Servers() string {

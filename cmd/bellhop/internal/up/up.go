@@ -72,13 +72,19 @@ type up struct {
 
 // open takes all that may be taken by somebody else, and connects.
 func (u *up) open(ctx context.Context) (err error) {
+	outside := u.config.NATS.Outside()
+	if !outside {
+		if err := u.config.NATS.CheckEmbedded(); err != nil {
+			return err
+		}
+	}
 	if u.config.HTTPAddr != "" {
 		if u.http, err = web.Listen(ctx, u.config.HTTPAddr); err != nil {
 			return err
 		}
 	}
 	var inside nats.InProcessConnProvider
-	if !u.config.NATS.Outside() {
+	if !outside {
 		if u.server, err = embedded.Start(ctx, u.config, u.o.Logger); err != nil {
 			return err
 		}
