@@ -33,13 +33,17 @@ type Server struct {
 	current atomic.Pointer[server.Server]
 }
 
+// DropTimers empties the client library's pool of timers, for one that was made
+// in another bubble is fatal in this one: two collections do it.
+func DropTimers() {
+	runtime.GC()
+	runtime.GC()
+}
+
 // Start starts a server; the test's end stops it.
 func Start(t testing.TB) *Server {
 	t.Helper()
-	// The client library pools timers, and one that was made in another bubble
-	// is fatal in this one: two collections empty the pool.
-	runtime.GC()
-	runtime.GC()
+	DropTimers()
 	s := &Server{t: t, dir: t.TempDir()}
 	s.Up()
 	t.Cleanup(s.Down)
