@@ -21,8 +21,16 @@ const (
 // leader has released it, or, at the start, when it is empty or the server
 // lives in this process, which means that nobody else can lead.
 func (s *Scheduler) standBy(ctx context.Context, starting bool) error {
-	released := make(chan *nats.Msg, 16)
-	sub, err := s.nc.ChanSubscribe(s.ns.HandSubject(), released)
+	released := make(chan struct{}, 1)
+	sub, err := s.nc.Subscribe(s.ns.HandSubject(), func(m *nats.Msg) {
+		var h hand
+		if json.Unmarshal(m.Data, &h) == nil && h.Released {
+			select {
+			case released <- struct{}{}:
+			default:
+			}
+		}
+	})
 	if err == nil {
 		defer func() { _ = sub.Unsubscribe() }() // fails only with the connection
 	}
@@ -43,28 +51,14 @@ func (s *Scheduler) standBy(ctx context.Context, starting bool) error {
 		case now.Sub(since) >= still:
 			return nil
 		}
-		if !s.awaitHand(ctx, released) {
-			return ctx.Err()
-		}
-	}
-}
-
-// awaitHand returns true when it is time to look at the log again: after
-// pollEvery, or at once when its leader releases it.
-func (s *Scheduler) awaitHand(ctx context.Context, hands <-chan *nats.Msg) bool {
-	t := time.NewTimer(pollEvery)
-	defer t.Stop()
-	for {
+		poll := time.NewTimer(pollEvery)
 		select {
 		case <-ctx.Done():
-			return false
-		case <-t.C:
-			return true
-		case m := <-hands:
-			var h hand
-			if json.Unmarshal(m.Data, &h) == nil && h.Released {
-				return true
-			}
+			poll.Stop()
+			return ctx.Err()
+		case <-poll.C:
+		case <-released:
+			poll.Stop()
 		}
 	}
 }

@@ -10,26 +10,21 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/bellhop-run/bellhop/cmd/internal/processtest"
 )
 
 // binary is the built command. See TestMain.
 var binary string
 
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "bellhop")
+	path, remove, err := processtest.Build(".")
 	if err != nil {
 		panic(err)
 	}
-	binary = filepath.Join(dir, "bellhop")
-	args := []string{"build", "-o", binary}
-	if raceDetector {
-		args = append(args, "-race")
-	}
-	if out, err := exec.Command("go", append(args, ".")...).CombinedOutput(); err != nil {
-		panic(string(out))
-	}
+	binary = path
 	code := m.Run()
-	os.RemoveAll(dir)
+	remove()
 	os.Exit(code)
 }
 
