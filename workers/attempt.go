@@ -157,7 +157,7 @@ func (a *attempt) settle(hard context.Context, out []byte, err error, late bool)
 	if a.answer != nil {
 		a.answer(out, r.Outcome, err)
 	}
-	if a.answer != nil || r.Outcome == OutcomeDead { // the one has no ack, the other's is waited for
+	if a.answer != nil || r.Outcome == OutcomeDead || e.again() { // rare, or something to wait for
 		e.send()
 		return
 	}

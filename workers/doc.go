@@ -34,10 +34,10 @@
 //   - A trigger that NATS delivers again, because it was away, to a worker that
 //     still runs it or has just done it, is not run again there.
 //   - Each attempt leaves a Run record, unless Policy.History says otherwise.
-//     The record is sent before the acknowledgement and not waited for. So a
-//     crash leaves a record too many (the run comes again and has another),
-//     never a run without one; what NATS does not confirm is sent again, and
-//     what is lost for good is logged.
+//     The record is sent before the acknowledgement and, unless the run is to
+//     be tried again, not waited for. So a crash leaves a record too many (the
+//     run comes again and has another), never a run without one; what NATS does
+//     not confirm is sent again, and what is lost for good is logged.
 //   - A worker that is stopped takes nothing new, lets its runs finish for
 //     Options.DrainTimeout, then cancels them and gives them back.
 //   - No payload is ever logged or parsed.

@@ -2,13 +2,15 @@ package workers
 
 import (
 	"context"
+	"time"
 )
 
 // ending is a settled attempt whose record and acknowledgement are to be sent.
 //
-// The record goes first, on the same connection, and is not waited for: a
-// worker that dies in between leaves a record of a run that happened, and the
-// run comes again. The other way round runs would be missing from the history.
+// The record goes first, on the same connection, and is not waited for unless
+// another attempt follows: a worker that dies in between leaves a record of a
+// run that happened, and the run comes again. The other way round runs would be
+// missing from the history.
 //
 // One goroutine sends the endings of a worker. When each run sends its own, all
 // of them queue at the connection's lock, which then is handed from one to the
@@ -17,6 +19,11 @@ type ending struct {
 	*attempt
 	run     Run
 	stopped bool // not the service's fault: again at once
+}
+
+// again says whether another attempt follows.
+func (e ending) again() bool {
+	return e.msg != nil && (e.run.Outcome == OutcomeFailed || e.run.Outcome == OutcomeTimeout)
 }
 
 // sendEndings sends until ctx is done and nothing is left.
@@ -39,10 +46,16 @@ func (w *Worker) sendEndings(ctx context.Context) {
 }
 
 func (e ending) send() {
+	again := e.again()
 	if e.rules.records(e.run.Outcome) {
-		e.w.records.put(&e.run, e.place)
+		if answer := e.w.records.put(&e.run, e.place); again && answer != nil {
+			select { // the next attempt reads its last error there
+			case <-answer.Ok():
+			case <-answer.Err():
+			case <-time.After(settleTime):
+			}
+		}
 	}
-	again := e.run.Outcome == OutcomeFailed || e.run.Outcome == OutcomeTimeout
 	e.held.remove(e.attempt, !again && e.msg != nil)
 	if e.msg != nil {
 		e.reply()
