@@ -90,6 +90,9 @@ func (a *api) handler(ctx context.Context, do verb) micro.HandlerFunc {
 			ctx, cancel := context.WithTimeout(ctx, apiWait)
 			defer cancel()
 			reply, err := do(ctx, r.Data())
+			if limit := int(a.s.nc.MaxPayload()); len(reply) > limit { // only of what was put into the bucket by hand
+				err = &Error{Code: 413, Message: fmt.Sprintf("the reply has %d bytes: at most %d", len(reply), limit), Hint: "read it with nats kv get"}
+			}
 			if err != nil {
 				a.refuse(r, err)
 				return
@@ -136,10 +139,24 @@ func oneLine(s string) string {
 	}, s)
 }
 
+// maxText bounds each text of a refusal, in bytes: it may hold what was sent.
+const maxText = 400
+
+// brief cuts what is too long for a reply.
+func (e *Error) brief() *Error {
+	c := *e
+	for _, s := range []*string{&c.Field, &c.Message, &c.Hint} {
+		if len(*s) > maxText {
+			*s = strings.ToValidUTF8((*s)[:maxText], "") + "…"
+		}
+	}
+	return &c
+}
+
 // apiError maps any error to what the caller is told.
 func apiError(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
-		return e
+		return e.brief()
 	}
 	switch {
 	case errors.Is(err, workers.ErrTooLarge):
@@ -149,5 +166,5 @@ func apiError(err error) *Error {
 	case errors.Is(err, errLost), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return &Error{Code: 503, Message: "not confirmed", Hint: "read the job and try again"}
 	}
-	return &Error{Code: 500, Message: err.Error(), Hint: "the scheduler's log may say more"}
+	return (&Error{Code: 500, Message: err.Error(), Hint: "the scheduler's log may say more"}).brief()
 }
