@@ -66,7 +66,11 @@ func (l *leader) begin(ctx context.Context, o *opened) error {
 		judged = max(judged, l.s.ticked)
 	}
 	stretches := o.hand.Missed
-	if m, ok := judge(judged, l.tick, l.s.grace, l.s.uptime(ctx)); ok {
+	m, ok := judge(judged, l.tick, l.s.grace, time.Since(l.s.started))
+	if ok { // unless another scheduler has been there for longer
+		m, ok = judge(judged, l.tick, l.s.grace, l.s.uptime(ctx))
+	}
+	if ok {
 		stretches = append(stretches, m)
 		l.s.logger.Warn("nobody was there to ring: what fell due is missed", "from", m.From, "to", m.To)
 	}
