@@ -3,6 +3,7 @@ package scheduler
 import (
 	"cmp"
 	"errors"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -30,6 +31,7 @@ type job struct {
 	active    bool
 	invalid   bool
 	unstamped bool // activated is taken from created and not stored yet
+	anchored  bool // the anchor is stored
 	newer     bool // than the hand this scheduler opened the log with
 }
 
@@ -68,6 +70,7 @@ type book struct {
 	unstamped map[string]struct{} // jobs put by hand whose anchor is not stored yet
 
 	changed chan struct{} // something was learned
+	limit   int           // a definition with more bytes would not fit into a trigger
 }
 
 // ending says why an active job has no next due time, and after which sequence
@@ -81,6 +84,7 @@ func newBook() *book {
 	return &book{
 		jobs: map[string]*job{}, services: map[string]string{},
 		tallies: map[string]tally{}, recorded: map[stretch]bool{}, changed: make(chan struct{}, 1),
+		limit: math.MaxInt,
 	}
 }
 
@@ -91,11 +95,11 @@ func (b *book) learn(e kv.Entry[[]byte]) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	defer b.poke()
-	b.seen = max(b.seen, e.Revision)
-	old := b.jobs[e.Key]
-	if old != nil && old.revision >= e.Revision {
+	if e.Revision <= b.seen { // also where the key is gone: it must not come back
 		return
 	}
+	b.seen = e.Revision
+	old := b.jobs[e.Key]
 	if old != nil && b.leading {
 		b.agenda.remove(old)
 		delete(b.ended, e.Key)
@@ -129,19 +133,23 @@ func (b *book) read(e kv.Entry[[]byte]) *job {
 		due: Never, place: -1, missed: 's',
 	}
 	def, o, err := parseStored(e.Key, e.Value)
-	if err != nil {
+	if err != nil || len(e.Value) > b.limit {
 		j.invalid = true
 		return j
 	}
+	j.active = def.Enabled()
+	if j.active && def.Reason != "" { // somebody has made it active by hand: it begins anew
+		def.Anchor, def.Activated = time.Time{}, time.Time{}
+	}
 	anchor := int64(j.created)
 	if !def.Anchor.IsZero() {
-		anchor = def.Anchor.UnixMilli()
+		anchor, j.anchored = def.Anchor.UnixMilli(), true
 	}
 	if j.plan, err = def.Schedule.Compile(anchor); err != nil {
 		j.invalid = true
 		return j
 	}
-	j.service, j.policy, j.active = def.Service, def.policy().Header(), def.Enabled()
+	j.service, j.policy = def.Service, def.policy().Header()
 	j.payload = locate(o)
 	if def.Missed != "" {
 		j.missed = def.Missed[0]
@@ -177,6 +185,14 @@ func (b *book) poke() {
 // effect after the log's present end. One that was made active begins at that
 // moment: what fell due since is fired at once.
 func (b *book) enter(j, old *job) {
+	again := old == nil || !old.active || old.activated != j.activated
+	if j.count != nil {
+		j.count.runs, _ = b.tallies[j.key].counted(j)
+		if !again && old.count != nil {
+			j.count.runs = old.count.runs
+			b.dirty[j] = struct{}{}
+		}
+	}
 	if !j.active || j.invalid {
 		return
 	}
@@ -184,16 +200,8 @@ func (b *book) enter(j, old *job) {
 	if old != nil {
 		j.fired = old.fired
 	}
-	again := old == nil || !old.active || old.activated != j.activated
 	if again && j.activated > 0 && !j.unstamped {
 		after = min(after, max(j.activated, j.fired))
-	}
-	if j.count != nil {
-		j.count.runs, _ = b.tallies[j.key].counted(j)
-		if !again && old.count != nil {
-			j.count.runs = old.count.runs
-			b.dirty[j] = struct{}{}
-		}
 	}
 	if j.unstamped {
 		b.unstamped[j.key] = struct{}{}
