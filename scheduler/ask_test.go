@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -181,8 +182,9 @@ func (h *house) stored(key string) string {
 // engine is a scheduler that can be killed.
 type engine struct {
 	*scheduler.Scheduler
-	nc   *nats.Conn
-	stop func() // politely, and wait
+	nc     *nats.Conn
+	cancel func()
+	stop   func() // politely, and wait
 }
 
 // engine runs a scheduler.
@@ -195,19 +197,15 @@ func (h *house) engine(o scheduler.Options) *engine {
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
 	e := &engine{Scheduler: s, nc: nc}
-	stopped := false
-	e.stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
+	e.cancel = cancel
+	e.stop = sync.OnceFunc(func() {
 		alive := !nc.IsClosed()
 		cancel()
 		if err := <-done; err != nil && alive {
 			h.Errorf("scheduler: %v", err)
 		}
 		nc.Close()
-	}
+	})
 	h.Cleanup(e.stop)
 	return e
 }
@@ -220,10 +218,11 @@ func (h *house) lead(o scheduler.Options) *engine {
 	return e
 }
 
-// kill ends a scheduler without a word: NATS hears no more of it.
+// kill ends a scheduler without a word: NATS hears no more of it. The test's
+// end waits for it.
 func (e *engine) kill() {
 	e.nc.Close()
-	e.stop()
+	e.cancel()
 }
 
 // keys gives the keys that the log holds triggers of, in order.
@@ -246,4 +245,13 @@ func within(t testing.TB, what string, d time.Duration, f func()) {
 	if took := time.Since(began); took > d {
 		t.Errorf("%s took %v, more than %v", what, took, d)
 	}
+}
+
+func mustJS(t testing.TB, nc *nats.Conn) jetstream.JetStream {
+	t.Helper()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
 }

@@ -21,7 +21,7 @@ type leader struct {
 
 // lead rings until ctx ends, when it releases the log and returns nil, or
 // until the epoch ends, when it returns why.
-func (s *Scheduler) lead(ctx context.Context, o *opened) (err error) {
+func (s *Scheduler) lead(ctx context.Context, o *opened, a *api) (err error) {
 	saveCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	l := &leader{s: s, b: s.book, w: o.w, tick: nowStamp(), claims: newClaims(o)}
 	defer func() {
@@ -34,6 +34,10 @@ func (s *Scheduler) lead(ctx context.Context, o *opened) (err error) {
 	if err := l.begin(ctx, o); err != nil {
 		return err
 	}
+	if err := a.start(ctx); err != nil { // not before the book is at what it answers from
+		return err
+	}
+	s.leads(o.hand)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {

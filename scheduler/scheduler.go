@@ -239,11 +239,7 @@ func (s *Scheduler) cycle(ctx context.Context) error {
 		}
 		o, err := s.openLog(ctx)
 		if err == nil {
-			if err = api.start(ctx); err != nil {
-				return err
-			}
-			s.leads(o.hand)
-			err = s.lead(ctx, o)
+			err = s.lead(ctx, o, api)
 			s.metrics.epochs.Inc()
 		}
 		if ctx.Err() != nil {
