@@ -30,7 +30,11 @@ type api struct {
 	svc    micro.Service
 	cancel context.CancelFunc
 	places chan struct{}
-	wg     sync.WaitGroup
+
+	mu      sync.Mutex
+	closing bool // whoever asks is sent away
+	wg      sync.WaitGroup
+	drained chan struct{} // not nil once drain was called; closed when nothing is under way
 }
 
 // verb carries out one request and gives the reply's JSON.
@@ -52,6 +56,9 @@ func (a *api) start(ctx context.Context) error {
 		return fmt.Errorf("serve the management API: %w", err)
 	}
 	a.svc, a.places = svc, make(chan struct{}, apiRequests)
+	a.mu.Lock()
+	a.closing = false
+	a.mu.Unlock()
 	ctx, a.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	v := verbs{s: a.s, ring: workers.NewDispatcher(a.s.js, a.s.ns)}
 	for name, do := range map[string]verb{
@@ -74,19 +81,51 @@ func (a *api) stop() {
 	if a.svc == nil {
 		return
 	}
-	_ = a.svc.Stop() // fails only with the connection
-	a.wg.Wait()
+	<-a.drain()
 	a.cancel()
-	a.svc = nil
+	a.svc, a.drained = nil, nil
+}
+
+// drain begins no more requests; what it gives is closed when those under way
+// are answered.
+func (a *api) drain() <-chan struct{} {
+	if a.drained == nil {
+		a.drained = make(chan struct{})
+		go func() {
+			defer close(a.drained)
+			a.mu.Lock()
+			a.closing = true
+			a.mu.Unlock()
+			_ = a.svc.Stop() // fails only with the connection, as the flush does
+			_ = a.s.nc.FlushTimeout(time.Second)
+			a.wg.Wait()
+		}()
+	}
+	return a.drained
+}
+
+// enter tells whether a request may begin; wg is told of its end.
+func (a *api) enter() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closing {
+		return false
+	}
+	a.wg.Add(1)
+	return true
 }
 
 // handler carries out each request on a goroutine of its own: one that waits
 // for the log must not hold up the others.
 func (a *api) handler(ctx context.Context, do verb) micro.HandlerFunc {
 	return func(r micro.Request) {
+		if !a.enter() {
+			a.sendAway(r)
+			return
+		}
 		a.places <- struct{}{}
-		a.wg.Go(func() {
-			defer func() { <-a.places }()
+		go func() {
+			defer func() { <-a.places; a.wg.Done() }()
 			ctx, cancel := context.WithTimeout(ctx, apiWait)
 			defer cancel()
 			reply, err := do(ctx, r.Data())
@@ -98,8 +137,14 @@ func (a *api) handler(ctx context.Context, do verb) micro.HandlerFunc {
 				return
 			}
 			a.answer(r, &nats.Msg{Data: reply})
-		})
+		}()
 	}
+}
+
+// sendAway answers as the server does where nobody listens: nothing was done,
+// and the next leader is there in a moment.
+func (a *api) sendAway(r micro.Request) {
+	a.answer(r, &nats.Msg{Header: nats.Header{"Status": {"503"}}})
 }
 
 // refuse answers with an error.

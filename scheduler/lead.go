@@ -40,17 +40,18 @@ func (s *Scheduler) lead(ctx context.Context, o *opened, a *api) (err error) {
 	s.leads(o.hand)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for {
+	var drained <-chan struct{}
+	for stopped := ctx.Done(); ; {
 		wait, err := l.step(saveCtx)
 		if err != nil {
 			return err
 		}
-		if ctx.Err() != nil {
-			return l.release(saveCtx)
-		}
 		timer.Reset(wait)
 		select {
-		case <-ctx.Done():
+		case <-stopped: // the requests under way still need the log
+			drained, stopped = a.drain(), nil
+		case <-drained:
+			return l.release(saveCtx)
 		case <-timer.C:
 		case <-l.w.wake:
 		case <-l.b.changed:
