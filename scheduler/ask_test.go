@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -191,6 +192,7 @@ type engine struct {
 func (h *house) engine(o scheduler.Options) *engine {
 	h.Helper()
 	nc := h.s.Connect(nats.ReconnectBufSize(-1))
+	o.Logger = slog.New(slog.NewTextHandler(testWriter{h.T}, nil))
 	s, err := scheduler.New(nc, o)
 	h.ok(err)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(h.Context()))

@@ -130,7 +130,7 @@ func TestHandOverUnderRequests(t *testing.T) {
 		for err := range failures {
 			t.Errorf("a polite hand-over was noticed: %v", err)
 		}
-		if late := h.onceEach(); late > 200*time.Millisecond {
+		if late := h.onceEach(); late > 20*time.Millisecond {
 			t.Errorf("%v late", late)
 		}
 	})

@@ -28,7 +28,7 @@ func (s *Scheduler) standBy(ctx context.Context, starting bool) error {
 	}
 	var last uint64
 	var since time.Time // when last was first read
-	for {
+	for hurry := 0; ; hurry-- {
 		end, err := readEnd(ctx, s.log, s.ns.HandSubject())
 		now := time.Now()
 		switch {
@@ -43,23 +43,34 @@ func (s *Scheduler) standBy(ctx context.Context, starting bool) error {
 		case now.Sub(since) >= still:
 			return nil
 		}
-		if !s.awaitHand(ctx, released) {
+		wait := pollEvery
+		if hurry > 0 {
+			wait = hurryEvery
+		}
+		if awaitRelease(ctx, released, wait) {
+			hurry = int(pollEvery / hurryEvery)
+		}
+		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 	}
 }
 
-// awaitHand returns true when it is time to look at the log again: after
-// pollEvery, or at once when its leader releases it.
-func (s *Scheduler) awaitHand(ctx context.Context, hands <-chan *nats.Msg) bool {
-	t := time.NewTimer(pollEvery)
+// hurryEvery is how often the log is read once its release was heard: what
+// goes to the log is heard a moment before it is stored.
+const hurryEvery = 5 * time.Millisecond
+
+// awaitRelease waits, and ends early with true when the log's leader releases
+// it.
+func awaitRelease(ctx context.Context, hands <-chan *nats.Msg, wait time.Duration) bool {
+	t := time.NewTimer(wait)
 	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return false
 		case <-t.C:
-			return true
+			return false
 		case m := <-hands:
 			var h hand
 			if json.Unmarshal(m.Data, &h) == nil && h.Released {
