@@ -30,7 +30,11 @@ type api struct {
 	svc    micro.Service
 	cancel context.CancelFunc
 	places chan struct{}
-	wg     sync.WaitGroup
+
+	mu      sync.Mutex
+	closing bool // whoever asks is sent away
+	wg      sync.WaitGroup
+	drained chan struct{} // not nil once drain was called; closed when nothing is under way
 }
 
 // verb carries out one request and gives the reply's JSON.
@@ -52,6 +56,9 @@ func (a *api) start(ctx context.Context) error {
 		return fmt.Errorf("serve the management API: %w", err)
 	}
 	a.svc, a.places = svc, make(chan struct{}, apiRequests)
+	a.mu.Lock()
+	a.closing = false
+	a.mu.Unlock()
 	ctx, a.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	v := verbs{s: a.s, ring: workers.NewDispatcher(a.s.js, a.s.ns)}
 	for name, do := range map[string]verb{
@@ -74,29 +81,70 @@ func (a *api) stop() {
 	if a.svc == nil {
 		return
 	}
-	_ = a.svc.Stop() // fails only with the connection
-	a.wg.Wait()
+	<-a.drain()
 	a.cancel()
-	a.svc = nil
+	a.svc, a.drained = nil, nil
+}
+
+// drain begins no more requests; what it gives is closed when those under way
+// are answered.
+func (a *api) drain() <-chan struct{} {
+	if a.drained == nil {
+		a.drained = make(chan struct{})
+		go func() {
+			defer close(a.drained)
+			a.mu.Lock()
+			a.closing = true
+			a.mu.Unlock()
+			_ = a.svc.Stop() // fails only with the connection, as the flush does
+			_ = a.s.nc.FlushTimeout(time.Second)
+			a.wg.Wait()
+		}()
+	}
+	return a.drained
+}
+
+// enter tells whether a request may begin; wg is told of its end.
+func (a *api) enter() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closing {
+		return false
+	}
+	a.wg.Add(1)
+	return true
 }
 
 // handler carries out each request on a goroutine of its own: one that waits
 // for the log must not hold up the others.
 func (a *api) handler(ctx context.Context, do verb) micro.HandlerFunc {
 	return func(r micro.Request) {
+		if !a.enter() {
+			a.sendAway(r)
+			return
+		}
 		a.places <- struct{}{}
-		a.wg.Go(func() {
-			defer func() { <-a.places }()
+		go func() {
+			defer func() { <-a.places; a.wg.Done() }()
 			ctx, cancel := context.WithTimeout(ctx, apiWait)
 			defer cancel()
 			reply, err := do(ctx, r.Data())
+			if limit := int(a.s.nc.MaxPayload()); len(reply) > limit { // only of what was put into the bucket by hand
+				err = &Error{Code: 413, Message: fmt.Sprintf("the reply has %d bytes: at most %d", len(reply), limit), Hint: "read it with nats kv get"}
+			}
 			if err != nil {
 				a.refuse(r, err)
 				return
 			}
 			a.answer(r, &nats.Msg{Data: reply})
-		})
+		}()
 	}
+}
+
+// sendAway answers as the server does where nobody listens: nothing was done,
+// and the next leader is there in a moment.
+func (a *api) sendAway(r micro.Request) {
+	a.answer(r, &nats.Msg{Header: nats.Header{"Status": {"503"}}})
 }
 
 // refuse answers with an error.
@@ -136,10 +184,24 @@ func oneLine(s string) string {
 	}, s)
 }
 
+// maxText bounds each text of a refusal, in bytes: it may hold what was sent.
+const maxText = 400
+
+// brief cuts what is too long for a reply.
+func (e *Error) brief() *Error {
+	c := *e
+	for _, s := range []*string{&c.Field, &c.Message, &c.Hint} {
+		if len(*s) > maxText {
+			*s = strings.ToValidUTF8((*s)[:maxText], "") + "…"
+		}
+	}
+	return &c
+}
+
 // apiError maps any error to what the caller is told.
 func apiError(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
-		return e
+		return e.brief()
 	}
 	switch {
 	case errors.Is(err, workers.ErrTooLarge):
@@ -149,5 +211,5 @@ func apiError(err error) *Error {
 	case errors.Is(err, errLost), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return &Error{Code: 503, Message: "not confirmed", Hint: "read the job and try again"}
 	}
-	return &Error{Code: 500, Message: err.Error(), Hint: "the scheduler's log may say more"}
+	return (&Error{Code: 500, Message: err.Error(), Hint: "the scheduler's log may say more"}).brief()
 }

@@ -3,6 +3,7 @@ package scheduler
 import (
 	"cmp"
 	"errors"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -30,6 +31,7 @@ type job struct {
 	active    bool
 	invalid   bool
 	unstamped bool // activated is taken from created and not stored yet
+	anchored  bool // the anchor is stored
 	newer     bool // than the hand this scheduler opened the log with
 }
 
@@ -69,6 +71,7 @@ type book struct {
 	unstamped map[string]struct{} // jobs put by hand whose anchor is not stored yet
 
 	changed chan struct{} // something was learned
+	limit   int           // a definition with more bytes would not fit into a trigger
 }
 
 // ending says why an active job has no next due time, and after which sequence
@@ -82,6 +85,7 @@ func newBook() *book {
 	return &book{
 		jobs: map[string]*job{}, services: map[string]string{},
 		tallies: map[string]tally{}, recorded: map[stretch]bool{}, changed: make(chan struct{}, 1),
+		limit: math.MaxInt,
 	}
 }
 
@@ -133,19 +137,23 @@ func (b *book) read(e kv.Entry[[]byte]) *job {
 		due: Never, place: -1, missed: 's',
 	}
 	def, o, err := parseStored(e.Key, e.Value)
-	if err != nil {
+	if err != nil || len(e.Value) > b.limit {
 		j.invalid = true
 		return j
 	}
+	j.active = def.Enabled()
+	if j.active && def.Reason != "" { // somebody has made it active by hand: it begins anew
+		def.Anchor, def.Activated = time.Time{}, time.Time{}
+	}
 	anchor := int64(j.created)
 	if !def.Anchor.IsZero() {
-		anchor = def.Anchor.UnixMilli()
+		anchor, j.anchored = def.Anchor.UnixMilli(), true
 	}
 	if j.plan, err = def.Schedule.Compile(anchor); err != nil {
 		j.invalid = true
 		return j
 	}
-	j.service, j.policy, j.active = def.Service, def.policy().Header(), def.Enabled()
+	j.service, j.policy = def.Service, def.policy().Header()
 	j.payload = locate(o)
 	if def.Missed != "" {
 		j.missed = def.Missed[0]
@@ -182,20 +190,20 @@ func (b *book) poke() {
 // that moment: what fell due since is fired at once. People copy definitions,
 // their old moment included: theirs begin like an edit.
 func (b *book) enter(j, old *job) {
-	if !j.active || j.invalid {
-		return
-	}
-	after := b.at.after(j.key)
 	again := old == nil || !old.active || old.activated != j.activated
-	if again && !j.unstamped && j.activated >= int64(j.created)-apiWait.Milliseconds() {
-		after = min(after, max(j.activated, j.fired))
-	}
 	if j.count != nil {
 		j.count.runs, _ = b.tallies[j.key].counted(j)
 		if !again && old.count != nil {
 			j.count.runs = old.count.runs
 			b.dirty[j] = struct{}{}
 		}
+	}
+	if !j.active || j.invalid {
+		return
+	}
+	after := b.at.after(j.key)
+	if again && !j.unstamped && j.activated >= int64(j.created)-apiWait.Milliseconds() {
+		after = min(after, max(j.activated, j.fired))
 	}
 	if j.unstamped {
 		b.unstamped[j.key] = struct{}{}

@@ -132,16 +132,21 @@ func (b *book) edits() []edit {
 	}
 	for key := range b.unstamped {
 		if j := b.jobs[key]; j != nil && b.ended[key] == (ending{}) {
-			es = append(es, edit{key, j.revision, j.with(j.stamps())})
+			es = append(es, edit{key, j.revision, j.stamped()})
 		}
 	}
 	return es
 }
 
-// stamps gives the fields that a definition put by hand lacks.
-func (j *job) stamps() object {
+// stamped gives the stored definition with the fields that one put by hand
+// lacks.
+func (j *job) stamped() []byte {
 	at := appendText(nil, stamp(j.activated).String())
-	return object{{name: "anchor", value: at}, {name: "activated", value: at}}
+	fields := object{{name: "activated", value: at}, {name: "reason"}}
+	if !j.anchored {
+		fields = append(fields, field{name: "anchor", value: at})
+	}
+	return j.with(fields)
 }
 
 // with gives the stored definition with some fields set; all else stays as it

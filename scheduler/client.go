@@ -198,13 +198,19 @@ func (c *Client) page(ctx context.Context, f Filter, cursor string) ([]*Job, str
 		return nil, "", err
 	}
 	var r struct {
-		Jobs   []*Job `json:"jobs"`
-		Cursor string `json:"cursor"`
+		Jobs   []json.RawMessage `json:"jobs"`
+		Cursor string            `json:"cursor"`
 	}
 	if err := json.Unmarshal(reply, &r); err != nil {
 		return nil, "", fmt.Errorf("read reply: %w", err)
 	}
-	return r.Jobs, r.Cursor, nil
+	jobs := make([]*Job, len(r.Jobs))
+	for i, data := range r.Jobs {
+		if jobs[i], err = readReply(data); err != nil {
+			return nil, "", err
+		}
+	}
+	return jobs, r.Cursor, nil
 }
 
 func named(name string) []byte { return object{{name: "name", value: Text(name)}}.bytes() }
@@ -236,11 +242,44 @@ func (c *Client) job(ctx context.Context, verb string, data []byte) (*Job, error
 	if err != nil {
 		return nil, err
 	}
-	j := new(Job)
-	if err := json.Unmarshal(reply, j); err != nil {
+	return readReply(reply)
+}
+
+// readReply reads a job as it is answered. One whose stored definition is
+// invalid is read as far as it can be; its Error says what is wrong.
+func readReply(data []byte) (*Job, error) {
+	o, err := parseObject(data)
+	if err != nil {
 		return nil, fmt.Errorf("read reply: %w", err)
 	}
-	return j, nil
+	j := new(Job)
+	var unread []error
+	for _, f := range o {
+		if isNull(f.value) && f.name != "payload" {
+			continue
+		}
+		switch f.name {
+		case "revision":
+			err = json.Unmarshal(f.value, &j.Revision)
+		case "state":
+			j.State, err = text(f.value)
+		case "error":
+			j.Error, err = text(f.value)
+		case "next":
+			err = json.Unmarshal(f.value, &j.Next)
+		case "runs":
+			err = json.Unmarshal(f.value, &j.Runs)
+		default:
+			err = j.readField(f, false)
+		}
+		if err != nil {
+			unread = append(unread, fmt.Errorf("read reply: %s: %w", f.name, err))
+		}
+	}
+	if j.Reason == ReasonInvalid {
+		return j, nil
+	}
+	return j, errors.Join(unread...)
 }
 
 // ask sends a request, and again while nobody leads.

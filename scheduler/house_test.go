@@ -110,16 +110,22 @@ func (h *house) log() []rung {
 	h.Helper()
 	stream, err := h.js.Stream(h.Context(), "bellhop-triggers")
 	h.ok(err)
+	cons, err := stream.OrderedConsumer(h.Context(), jetstream.OrderedConsumerConfig{FilterSubjects: []string{"bellhop.trigger.>"}})
+	h.ok(err)
+	messages, err := cons.Messages()
+	h.ok(err)
+	defer messages.Stop()
 	var list []rung
-	for seq := uint64(1); ; seq++ {
-		m, err := stream.GetMsg(h.Context(), seq, jetstream.WithGetMsgSubject("bellhop.trigger.>"))
-		if err != nil {
-			return list
-		}
-		seq = m.Sequence
+	for left := cons.CachedInfo().NumPending; left > 0; {
+		m, err := messages.Next()
+		h.ok(err)
+		meta, err := m.Metadata()
+		h.ok(err)
+		left = meta.NumPending
 		list = append(list, rung{
-			run: m.Header.Get(workers.HeaderRun), service: m.Subject[len("bellhop.trigger."):],
-			due: m.Header.Get(workers.HeaderDue), payload: string(m.Data), at: m.Time,
+			run: m.Headers().Get(workers.HeaderRun), service: m.Subject()[len("bellhop.trigger."):],
+			due: m.Headers().Get(workers.HeaderDue), payload: string(m.Data()), at: meta.Timestamp,
 		})
 	}
+	return list
 }

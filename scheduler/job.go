@@ -27,6 +27,9 @@ const (
 	// headroom is what a definition leaves free of the server's max_payload,
 	// for the headers of a trigger and the fields that a reply adds.
 	headroom = 4096
+	// maxPolicyLen bounds the policy header, the only part of a trigger's
+	// headers whose length people choose freely.
+	maxPolicyLen = 2048
 )
 
 // The values of Job.Missed; the empty string is MissedSkip.
@@ -335,6 +338,9 @@ func (j *Job) check() error {
 		if err := checkTarget(field, target); err != nil {
 			return err
 		}
+	}
+	if h := j.policy().Header(); len(h) > maxPolicyLen {
+		return invalid("on_failure", "shorten the names in on_success and on_failure", "the policies take %d bytes in a trigger: at most %d", len(h), maxPolicyLen)
 	}
 	return j.checkNotes()
 }

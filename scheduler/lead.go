@@ -22,7 +22,7 @@ type leader struct {
 
 // lead rings until ctx ends, when it releases the log and returns nil, or
 // until the epoch ends, when it returns why.
-func (s *Scheduler) lead(ctx context.Context, o *opened) (err error) {
+func (s *Scheduler) lead(ctx context.Context, o *opened, a *api) (err error) {
 	saveCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	l := &leader{s: s, b: s.book, w: o.w, tick: nowStamp(), claims: newClaims(o)}
 	defer func() {
@@ -35,19 +35,24 @@ func (s *Scheduler) lead(ctx context.Context, o *opened) (err error) {
 	if err := l.begin(ctx, o); err != nil {
 		return err
 	}
+	if err := a.start(ctx); err != nil { // not before the book is at what it answers from
+		return err
+	}
+	s.leads(o.hand)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for {
+	var drained <-chan struct{}
+	for stopped := ctx.Done(); ; {
 		wait, err := l.step(saveCtx)
 		if err != nil {
 			return err
 		}
-		if ctx.Err() != nil {
-			return l.release(saveCtx)
-		}
 		timer.Reset(wait)
 		select {
-		case <-ctx.Done():
+		case <-stopped: // the requests under way still need the log
+			drained, stopped = a.drain(), nil
+		case <-drained:
+			return l.release(saveCtx)
 		case <-timer.C:
 		case <-l.w.wake:
 		case <-l.b.changed:
@@ -67,7 +72,11 @@ func (l *leader) begin(ctx context.Context, o *opened) error {
 		judged = max(judged, l.s.ticked)
 	}
 	stretches := o.hand.Missed
-	if m, ok := judge(judged, l.tick, l.s.grace, l.s.uptime(ctx)); ok {
+	m, ok := judge(judged, l.tick, l.s.grace, time.Since(l.s.started))
+	if ok { // unless another scheduler has been there for longer
+		m, ok = judge(judged, l.tick, l.s.grace, l.s.uptime(ctx))
+	}
+	if ok {
 		stretches = append(stretches, m)
 		l.s.logger.Warn("nobody was there to ring: what fell due is missed", "from", m.From, "to", m.To)
 	}

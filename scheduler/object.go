@@ -32,6 +32,9 @@ func parseObject(data []byte) (object, error) {
 	if depth(data) > maxDepth {
 		return nil, invalid("", "", "JSON nested deeper than %d levels", maxDepth)
 	}
+	if !utf8.Valid(data) {
+		return nil, invalid("", "send binary payloads as payload_base64", "not UTF-8")
+	}
 	if !json.Valid(data) {
 		var v json.RawMessage
 		return nil, invalid("", "", "broken JSON: %v", json.Unmarshal(data, &v))

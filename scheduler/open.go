@@ -148,14 +148,14 @@ func (b *book) start(o *opened, stretches []stretch, seq uint64) {
 	b.unstamped = map[string]struct{}{}
 	for _, j := range b.jobs {
 		j.place, j.due, j.fired, j.newer = -1, Never, 0, j.revision > o.hand.Revision
+		if j.count != nil {
+			j.count.runs, _ = b.tallies[j.key].counted(j)
+		}
 		if !j.active || j.invalid {
 			continue
 		}
 		if j.unstamped {
 			b.unstamped[j.key] = struct{}{}
-		}
-		if j.count != nil {
-			j.count.runs, _ = b.tallies[j.key].counted(j)
 		}
 		if j.missed == 'a' {
 			b.bound(j, stretches)
@@ -191,7 +191,7 @@ func (b *book) firstDue(j *job, after int64) int64 {
 func (b *book) countTail(t *tail) {
 	for o, seq := range t.runs {
 		j := b.jobs[o.key]
-		if j == nil || j.count == nil || !j.active || o.due <= j.activated {
+		if j == nil || j.count == nil || o.due <= j.activated {
 			continue
 		}
 		if _, from := b.tallies[o.key].counted(j); seq > from {

@@ -16,10 +16,10 @@ import (
 // Bounds of what is asked and answered.
 const (
 	// ListLimit is how many jobs a page of list holds if not told, and
-	// MaxListLimit at most; a page also ends at 200 kB.
+	// MaxListLimit at most; a page also ends before it has listBytes.
 	ListLimit    = 100
 	MaxListLimit = 1000
-	listBytes    = 200 << 10
+	listBytes    = 240 << 10
 	// NextCount is how many times next gives if not told, MaxNextCount at most.
 	NextCount    = 5
 	MaxNextCount = 1000
@@ -96,9 +96,9 @@ func answer(j *job, fields object) object {
 	case j.invalid:
 		_, _, err := parseStored(j.key, j.def)
 		if err == nil {
-			err = errors.New("cannot be scheduled")
+			err = errors.New("too large for a trigger: make the payload smaller, or raise the server's max_payload")
 		}
-		fields = fields.set("reason", appendText(nil, ReasonInvalid)).set("error", appendText(nil, err.Error()))
+		fields = fields.set("reason", appendText(nil, ReasonInvalid)).set("error", appendText(nil, apiError(err).Error()))
 	case j.active:
 		fields = fields.set("reason", nil)
 	}
@@ -289,7 +289,7 @@ func (v *verbs) list(_ context.Context, data []byte) ([]byte, error) {
 	out := append(make([]byte, 0, 4<<10), `{"jobs":[`...)
 	n, cursor := 0, ""
 	for ; i < len(keys) && strings.HasPrefix(keys[i], prefix); i++ {
-		if n == q.limit || len(out) > listBytes {
+		if n == q.limit {
 			cursor = keys[i-1]
 			break
 		}
@@ -297,10 +297,15 @@ func (v *verbs) list(_ context.Context, data []byte) ([]byte, error) {
 		if !ok || !q.matches(&j) {
 			continue
 		}
+		short := answerShort(&j)
+		if n > 0 && len(out)+len(short) > listBytes {
+			cursor = keys[i-1]
+			break
+		}
 		if n++; n > 1 {
 			out = append(out, ',')
 		}
-		out = append(out, answerShort(&j).bytes()...)
+		out = append(out, short...)
 	}
 	out = append(out, ']')
 	if cursor != "" {
@@ -309,13 +314,19 @@ func (v *verbs) list(_ context.Context, data []byte) ([]byte, error) {
 	return append(out, '}'), nil
 }
 
-// answerShort is a job as list answers it.
-func answerShort(j *job) object {
+// answerShort is a job as list answers it: without payload, and without
+// anything but its name and service where what somebody has put into the
+// bucket would fill the page alone.
+func answerShort(j *job) []byte {
 	fields, err := parseObject(j.def)
 	if err != nil {
 		fields = nil
 	}
-	return answer(j, fields.set("payload", nil).set("payload_base64", nil))
+	short := answer(j, fields.set("payload", nil).set("payload_base64", nil)).bytes()
+	if len(short) > listBytes {
+		short = answer(j, object{{name: "service", value: appendText(nil, j.service)}}).bytes()
+	}
+	return short
 }
 
 func (q *listQuery) matches(j *job) bool {

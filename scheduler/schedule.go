@@ -3,8 +3,7 @@ package scheduler
 import (
 	"encoding/json"
 	"errors"
-	"maps"
-	"slices"
+	"strings"
 	"time"
 	"unique"
 )
@@ -56,9 +55,14 @@ func (s *Schedule) UnmarshalJSON(data []byte) error {
 // errors are *Error. It checks that each value can be read, and leaves to
 // Compile whether they make sense.
 func decodeSchedule(data []byte, strict bool) (Schedule, error) {
-	var raw map[string]json.RawMessage
-	if json.Unmarshal(data, &raw) != nil {
+	if start := skipSpace(data, 0); start == len(data) || data[start] != '{' {
 		return Schedule{}, invalid("schedule", kindHint, "the schedule is not a JSON object")
+	}
+	raw, err := parseObject(data)
+	if err != nil {
+		e := located("", err)
+		e.Field = strings.TrimSuffix("schedule."+e.Field, ".")
+		return Schedule{}, e
 	}
 	const (
 		timeHint = `use RFC 3339, such as "2026-12-07T09:00:00Z"`
@@ -81,9 +85,9 @@ func decodeSchedule(data []byte, strict bool) (Schedule, error) {
 		{"max_runs", &s.MaxRuns, runsHint},
 		{"jitter", &s.Jitter, durationHint},
 	} {
-		value, ok := raw[field.name]
-		delete(raw, field.name)
-		if !ok || string(value) == "null" {
+		value := raw.get(field.name)
+		raw = raw.set(field.name, nil)
+		if value == nil || isNull(value) {
 			continue
 		}
 		name := "schedule." + field.name
@@ -100,7 +104,7 @@ func decodeSchedule(data []byte, strict bool) (Schedule, error) {
 		}
 	}
 	if strict && len(raw) > 0 {
-		return Schedule{}, invalid("schedule."+slices.Min(slices.Collect(maps.Keys(raw))), "", "unknown field")
+		return Schedule{}, invalid("schedule."+raw[0].name, "", "unknown field")
 	}
 	return s, nil
 }

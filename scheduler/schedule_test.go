@@ -40,7 +40,7 @@ func TestScheduleIsUndoneByNothingUnknown(t *testing.T) {
 		t.Errorf("%+v, %v", s, err)
 	}
 	_, err := decodeSchedule([]byte(text), true)
-	if e, ok := err.(*Error); !ok || e.Code != 400 || e.Field != "schedule.Cron" {
+	if e, ok := err.(*Error); !ok || e.Code != 400 || e.Field != "schedule.colour" {
 		t.Errorf("strictly: %v", err)
 	}
 }
@@ -51,11 +51,11 @@ func TestScheduleRefuses(t *testing.T) {
 		{`5`, "schedule", "not a JSON object"},
 		{`"1h"`, "schedule", "not a JSON object"},
 		{`[]`, "schedule", "not a JSON object"},
-		{`{`, "schedule", "not a JSON object"},
-		{`{"at":` + strings.Repeat("[", 10_001) + strings.Repeat("]", 10_001) + `}`, "schedule", "not a JSON object"},
-		{`{"at":` + strings.Repeat("[", 5_000) + strings.Repeat("]", 5_000) + `}`, "schedule.at", "cannot read [[["},
+		{`{`, "schedule", "broken JSON"},
+		{`{"at":` + strings.Repeat("[", 10_001) + strings.Repeat("]", 10_001) + `}`, "schedule", "nested deeper"},
+		{`{"at":` + strings.Repeat("[", 900) + strings.Repeat("]", 900) + `}`, "schedule.at", "cannot read [[["},
 
-		{`null`, "schedule", "0 of"},
+		{`null`, "schedule", "not a JSON object"},
 		{`{}`, "schedule", "0 of"},
 		{`{"cron":"","start":"2026-01-01T00:00:00Z"}`, "schedule", "0 of"},
 		{`{"at":"2026-01-01T00:00:00Z","every":"1h"}`, "schedule", "2 of"},

@@ -208,6 +208,7 @@ func (s *Scheduler) bind(ctx context.Context) error {
 		return err
 	}
 	b := s.book
+	b.limit = maxDefinition(s.nc)
 	s.jobs = &follower{bucket: jobs, learn: b.learn, seen: b.view, logger: s.logger, loaded: make(chan struct{})}
 	s.state = &follower{bucket: state, learn: b.learnState, seen: b.viewState, logger: s.logger, loaded: make(chan struct{})}
 	s.clerk = &clerk{book: b, jobs: jobs, js: s.js, ns: s.ns, logger: s.logger, wake: make(chan struct{}, 1)}
@@ -239,11 +240,7 @@ func (s *Scheduler) cycle(ctx context.Context) error {
 		}
 		o, err := s.openLog(ctx)
 		if err == nil {
-			if err = api.start(ctx); err != nil {
-				return err
-			}
-			s.leads(o.hand)
-			err = s.lead(ctx, o)
+			err = s.lead(ctx, o, api)
 			s.metrics.epochs.Inc()
 		}
 		if ctx.Err() != nil {

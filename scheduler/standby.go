@@ -40,7 +40,7 @@ func (s *Scheduler) standBy(ctx context.Context, starting bool) error {
 	}
 	var last uint64
 	var since time.Time // when last was first read
-	for {
+	for hurry := 0; ; hurry-- {
 		end, err := readEnd(ctx, s.log, s.ns.HandSubject())
 		now := time.Now()
 		switch {
@@ -55,7 +55,11 @@ func (s *Scheduler) standBy(ctx context.Context, starting bool) error {
 		case now.Sub(since) >= still:
 			return nil
 		}
-		poll := time.NewTimer(pollEvery)
+		wait := pollEvery
+		if hurry > 0 {
+			wait = hurryEvery
+		}
+		poll := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
 			poll.Stop()
@@ -63,6 +67,11 @@ func (s *Scheduler) standBy(ctx context.Context, starting bool) error {
 		case <-poll.C:
 		case <-released:
 			poll.Stop()
+			hurry = int(pollEvery / hurryEvery)
 		}
 	}
 }
+
+// hurryEvery is how often the log is read once its release was heard: what
+// goes to the log is heard a moment before it is stored.
+const hurryEvery = 5 * time.Millisecond

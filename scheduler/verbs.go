@@ -9,6 +9,7 @@ import (
 
 	"github.com/bellhop-run/bellhop/kv"
 	"github.com/bellhop-run/bellhop/workers"
+	"github.com/nats-io/nats.go"
 )
 
 // verbs are what the API does. Every change follows the same way: read the
@@ -91,7 +92,7 @@ func (v *verbs) change(ctx context.Context, name string, decide func(*present) (
 			return v.reply(p.key, p.fields, p.revision), nil
 		}
 		def := fields.bytes()
-		if limit := int(v.s.nc.MaxPayload()) - headroom; len(def) > limit {
+		if limit := maxDefinition(v.s.nc); len(def) > limit {
 			return nil, &Error{Code: 413, Message: fmt.Sprintf("the definition has %d bytes: at most %d", len(def), limit), Hint: "make the payload smaller, or raise the server's max_payload"}
 		}
 		rev, err := v.s.jobs.bucket.Update(ctx, p.key, def, p.revision)
@@ -107,6 +108,9 @@ func (v *verbs) change(ctx context.Context, name string, decide func(*present) (
 		return v.reply(p.key, fields, rev), nil
 	}
 }
+
+// maxDefinition is how many bytes a definition may have on this server.
+func maxDefinition(nc *nats.Conn) int { return int(nc.MaxPayload()) - headroom }
 
 // confirm returns when a hand with the revision is acknowledged: from then on
 // no trigger of an older definition follows, whatever happens to anybody.
@@ -195,12 +199,12 @@ func (v *verbs) update(ctx context.Context, data []byte) ([]byte, error) {
 func (v *verbs) merge(p *present, changes object) (object, error) {
 	fields := p.fields
 	for _, f := range changes {
-		value := f.value
-		if isNull(value) {
-			value = nil
+		if isNull(f.value) {
+			fields = fields.set(f.name, nil)
+			continue
 		}
-		fields = fields.set(f.name, value)
-		switch {
+		fields = fields.set(f.name, f.value)
+		switch { // one payload takes the place of the other
 		case f.name == "payload" && changes.index("payload_base64") < 0:
 			fields = fields.set("payload_base64", nil)
 		case f.name == "payload_base64" && changes.index("payload") < 0:
