@@ -19,6 +19,7 @@ import (
 // commands are what can be typed after "bellhop".
 type commands struct {
 	Up      upCommand      `cmd:"" help:"Run a NATS server, a scheduler and a worker in this process."`
+	Work    workCommand    `cmd:"" help:"Run a program as a service."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
