@@ -1,6 +1,7 @@
 package command
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,7 +22,7 @@ func environment(base []string, t *workers.Trigger) []string {
 	if !t.Due.IsZero() {
 		due = t.Due.Format(workers.DueLayout)
 	}
-	env := base[:len(base):len(base)]
+	env := slices.Clip(base)
 	set := func(name, value string) {
 		// A zero byte would end the variable; only a hand-made trigger has any.
 		env = append(env, name+"="+strings.ReplaceAll(value, "\x00", ""))

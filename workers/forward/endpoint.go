@@ -99,7 +99,7 @@ func (e *Endpoint) Serve(ctx context.Context, t *workers.Trigger) ([]byte, error
 	if err != nil {
 		return nil, fmt.Errorf("post to %s: %w", e.name, plain(err))
 	}
-	defer resp.Body.Close() // nothing is lost with its error
+	defer func() { _ = resp.Body.Close() }() // with its error nothing is lost
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return nil, e.refusal(resp)
 	}

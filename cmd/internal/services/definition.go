@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/bellhop-run/bellhop/workers"
@@ -47,7 +48,7 @@ func (d *Definition) service(r runtime) (workers.Service, error) {
 		return forward.New(d.URL, forward.Options{Header: d.Header, MaxOutput: r.maxOutput, Logger: r.log})
 	}
 	return command.New(d.Command, command.Options{
-		Dir: d.Dir, Env: append(r.env[:len(r.env):len(r.env)], d.Env...), MaxOutput: r.maxOutput, Logger: r.log,
+		Dir: d.Dir, Env: slices.Concat(r.env, d.Env), MaxOutput: r.maxOutput, Logger: r.log,
 	})
 }
 

@@ -20,9 +20,6 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxFile bounds the file of services, in bytes.
-const maxFile = 1 << 20
-
 // Load reads the file that BELLHOP_SERVICES names; no name means no services.
 // Nobody else may run the names in taken. The error is a *config.Error that
 // tells the line.
@@ -38,17 +35,9 @@ func Load(path string, taken ...string) ([]Definition, error) {
 }
 
 func load(path string, taken []string) ([]Definition, error) {
-	f, err := os.Open(path)
+	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("name a YAML file that can be read: %w", errors.Unwrap(err))
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("name a YAML file that can be read: %w", errors.Unwrap(err))
-	}
-	if len(text) > maxFile {
-		return nil, fmt.Errorf("the file has more than %d bytes", maxFile)
+		return nil, fmt.Errorf("name a YAML file that can be read: %w", errors.Unwrap(err)) // whose path is told
 	}
 	dir, err := filepath.Abs(filepath.Dir(path))
 	if err != nil {

@@ -148,8 +148,6 @@ func TestLoad(t *testing.T) {
 	refused(dir, "can be read")
 	write("a: cat\n")
 	refused(path, "line 1")
-	write(strings.Repeat("#\n", 1<<20))
-	refused(path, "more than")
 }
 
 func FuzzParse(f *testing.F) {
