@@ -64,7 +64,8 @@ type book struct {
 	opened    position            // where the log stood when it was opened
 	recorded  map[stretch]bool    // the missed ones whose records are written
 	decided   uint64              // the sequence of the hand that tells of the last of them
-	settled   uint64              // the log\'s last acknowledged sequence
+	sent      uint64              // the log's last sequence, once all that was sent is stored
+	settled   uint64              // the log's last acknowledged sequence
 	ended     map[string]ending   // active jobs without a next due time
 	dirty     map[*job]struct{}   // counted jobs whose count is not in a tally
 	unstamped map[string]struct{} // jobs put by hand whose anchor is not stored yet
@@ -95,8 +96,8 @@ func (b *book) learn(e kv.Entry[[]byte]) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	defer b.poke()
-	if e.Revision <= b.seen { // also where the key is gone: it must not come back
-		return
+	if e.Revision <= b.seen {
+		return // learned by the other way, which may have deleted the job since
 	}
 	b.seen = e.Revision
 	old := b.jobs[e.Key]
@@ -115,6 +116,9 @@ func (b *book) learn(e kv.Entry[[]byte]) {
 	}
 	if old == nil {
 		b.keys = nil
+	}
+	if old != nil {
+		fresh.fired = old.fired
 	}
 	fresh.service, fresh.policy = b.intern(fresh.service), b.intern(fresh.policy)
 	b.jobs[e.Key] = fresh
@@ -182,8 +186,9 @@ func (b *book) poke() {
 }
 
 // enter brings a definition that was just learned into force. An edit takes
-// effect after the log's present end. One that was made active begins at that
-// moment: what fell due since is fired at once.
+// effect after the log's present end. One that was just made active begins at
+// that moment: what fell due since is fired at once. People copy definitions,
+// their old moment included: theirs begin like an edit.
 func (b *book) enter(j, old *job) {
 	again := old == nil || !old.active || old.activated != j.activated
 	if j.count != nil {
@@ -197,16 +202,13 @@ func (b *book) enter(j, old *job) {
 		return
 	}
 	after := b.at.after(j.key)
-	if old != nil {
-		j.fired = old.fired
-	}
-	if again && j.activated > 0 && !j.unstamped {
+	if again && !j.unstamped && j.activated >= int64(j.created)-apiWait.Milliseconds() {
 		after = min(after, max(j.activated, j.fired))
 	}
 	if j.unstamped {
 		b.unstamped[j.key] = struct{}{}
 	}
-	b.schedule(j, after, 0)
+	b.schedule(j, after, b.sent)
 }
 
 // schedule finds the job's next due time after the given one and puts it into
@@ -260,10 +262,7 @@ type limit struct {
 // within is where the stretch begins for this job: one that came while nobody
 // was there has missed nothing from before.
 func (j *job) within(s stretch) int64 {
-	if j.newer {
-		return max(int64(s.From), j.born())
-	}
-	return int64(s.From)
+	return max(int64(s.From), j.born())
 }
 
 // born is when the definition was made active, as far as that is known.

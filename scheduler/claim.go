@@ -99,7 +99,6 @@ func (l *leader) appendHand(now time.Time, released bool) error {
 		return err
 	}
 	l.hand, l.ours, l.handAt, l.learned, l.since = h, l.w.last, now, time.Time{}, 0
-	l.s.purgeable.Store(h.Seq)
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"time"
@@ -53,29 +54,30 @@ func (c *clerk) run(ctx context.Context) error {
 			return nil
 		case <-c.wake:
 		}
-		for _, s := range c.book.unrecorded() {
-			if err := c.record(ctx, s); err != nil {
-				c.failed(ctx, "record what was missed", err)
-				continue
-			}
-			c.book.noteRecorded(s)
-		}
-		for edits := range slices.Chunk(c.book.edits(), clerkBatch) {
-			if err := c.write(ctx, edits); err != nil {
-				c.failed(ctx, "write down what has become of jobs", err)
-			}
+		if err := c.work(ctx); err != nil && ctx.Err() == nil {
+			c.logger.Warn("the clerk will try again", "error", err)
+			pause(ctx, clerkEvery)
+			c.poke()
 		}
 	}
 }
 
-// failed says so and makes the clerk try again after a while.
-func (c *clerk) failed(ctx context.Context, what string, err error) {
-	if ctx.Err() != nil {
-		return
+// work writes everything that there is to write. A missed stretch is done with
+// only after the ends that it brought about are written: they are read from it.
+func (c *clerk) work(ctx context.Context) error {
+	stretches := c.book.unrecorded()
+	for _, s := range stretches {
+		if err := c.record(ctx, s); err != nil {
+			return fmt.Errorf("record what was missed: %w", err)
+		}
 	}
-	c.logger.Warn("will try again: "+what, "error", err)
-	pause(ctx, clerkEvery)
-	c.poke()
+	for edits := range slices.Chunk(c.book.edits(), clerkBatch) {
+		if err := c.write(ctx, edits); err != nil {
+			return fmt.Errorf("write down what has become of jobs: %w", err)
+		}
+	}
+	c.book.noteRecorded(stretches)
+	return nil
 }
 
 // settle notes that the log is acknowledged up to seq, and tells whether there
@@ -97,11 +99,13 @@ func (b *book) unrecorded() []stretch {
 	})
 }
 
-func (b *book) noteRecorded(s stretch) {
+func (b *book) noteRecorded(stretches []stretch) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if slices.Contains(b.missed, s) {
-		b.recorded[s] = true
+	for _, s := range stretches {
+		if slices.Contains(b.missed, s) {
+			b.recorded[s] = true
+		}
 	}
 }
 

@@ -38,19 +38,22 @@ type cronSpec struct {
 // maxCronLen is the length in bytes of the longest expression taken.
 const maxCronLen = 256
 
-// cronFields are the fields in their order; size is how many values each has.
+// cronParser reads the six fields, seconds included.
+var cronParser = cron.NewParser(cron.Second | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow)
+
+// cronFields are the fields in their order: their names, how many values each
+// has, and a parser for it alone.
 var cronFields = [...]struct {
 	name   string
-	parser cron.Parser
-	bits   func(*cron.SpecSchedule) uint64
 	size   int
+	parser cron.Parser
 }{
-	{"second", cron.NewParser(cron.Second), func(s *cron.SpecSchedule) uint64 { return s.Second }, 60},
-	{"minute", cron.NewParser(cron.Minute), func(s *cron.SpecSchedule) uint64 { return s.Minute }, 60},
-	{"hour", cron.NewParser(cron.Hour), func(s *cron.SpecSchedule) uint64 { return s.Hour }, 24},
-	{"day-of-month", cron.NewParser(cron.Dom), func(s *cron.SpecSchedule) uint64 { return s.Dom }, 31},
-	{"month", cron.NewParser(cron.Month), func(s *cron.SpecSchedule) uint64 { return s.Month }, 12},
-	{"day-of-week", cron.NewParser(cron.Dow), func(s *cron.SpecSchedule) uint64 { return s.Dow }, 7},
+	{"second", 60, cron.NewParser(cron.Second)},
+	{"minute", 60, cron.NewParser(cron.Minute)},
+	{"hour", 24, cron.NewParser(cron.Hour)},
+	{"day-of-month", 31, cron.NewParser(cron.Dom)},
+	{"month", 12, cron.NewParser(cron.Month)},
+	{"day-of-week", 7, cron.NewParser(cron.Dow)},
 }
 
 // cronNames are the expressions that have a name.
@@ -97,20 +100,23 @@ func parseCron(expr string, z *zone) (cronSpec, *Error) {
 	if len(fields) != len(cronFields) {
 		return fail(cronHint, "%q has %d fields, not 5 or 6", expr, len(fields))
 	}
-	var set [len(cronFields)]uint64
 	for i, field := range fields {
-		b, reason, hint := parseCronField(i, field)
-		if reason != "" {
+		if reason, hint := checkCronField(i, field); reason != "" {
 			return fail(hint, "%s %q: %s", cronFields[i].name, field, reason)
 		}
-		set[i] = b
+	}
+	parsed, err := cronParser.Parse(strings.Join(fields, " "))
+	if err != nil {
+		i, reason, hint := explainCron(fields)
+		return fail(hint, "%s %q: %s", cronFields[i].name, fields[i], reason)
 	}
 	const star = 1 << 63 // robfig's mark of a field with a star
+	set := parsed.(*cron.SpecSchedule)
 	spec := cronSpec{
-		second: set[0] &^ star, minute: set[1] &^ star,
-		hour: uint32(set[2]), dom: uint32(set[3]), month: uint16(set[4]), dow: uint8(set[5]),
-		either: set[3]&star == 0 && set[5]&star == 0,
-		fixed:  !strings.ContainsAny(fields[2], "*?") && uint32(set[2]) != 1<<24-1,
+		second: set.Second &^ star, minute: set.Minute &^ star,
+		hour: uint32(set.Hour), dom: uint32(set.Dom), month: uint16(set.Month), dow: uint8(set.Dow),
+		either: set.Dom&star == 0 && set.Dow&star == 0,
+		fixed:  !strings.ContainsAny(fields[2], "*?") && uint32(set.Hour) != 1<<24-1,
 		zone:   z,
 	}
 	if spec.day(0) == timeEnd {
@@ -119,48 +125,57 @@ func parseCron(expr string, z *zone) (cronSpec, *Error) {
 	return spec, nil
 }
 
-// parseCronField gives the bit set of the i-th field, or why it has none and
-// what to do. It lets robfig's parser see nothing but one field of known
-// letters: with TZ= in it, that panics.
-func parseCronField(i int, field string) (set uint64, reason, hint string) {
+// checkCronField says what the parser would not, or would panic at, in the i-th
+// field and what to do: it lets only letters of fields pass, so that there is
+// no TZ= in it, and no empty set.
+func checkCronField(i int, field string) (reason, hint string) {
 	for _, c := range field {
 		switch {
 		case '0' <= c && c <= '9', 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', strings.ContainsRune("*?,-/", c):
 		case c == '#':
-			return 0, "# (the n-th weekday) is not supported", cronHint
+			return "# (the n-th weekday) is not supported", cronHint
 		default:
-			return 0, "unexpected " + string(c), cronHint
+			return "unexpected " + string(c), cronHint
 		}
 	}
 	for item := range strings.SplitSeq(field, ",") {
 		if item == "" {
-			return 0, "an item of the list is empty", cronHint
+			return "an item of the list is empty", cronHint
 		}
 		// A step that leaves only its first value is a mistake for an interval
 		// that cron cannot express: */90 minutes would fire every hour.
 		_, step, ok := strings.Cut(item, "/")
-		if n, size := strings.TrimLeft(step, "0"), cronFields[i].size; ok && isNumber(n) && (len(n) > 2 || atoi(n) >= size) {
-			return 0, "the step leaves a single value", `for longer intervals use "every", or name the value itself`
+		if n := strings.TrimLeft(step, "0"); ok && isNumber(n) && (len(n) > 2 || atoi(n) >= cronFields[i].size) {
+			return "the step leaves a single value", `for longer intervals use "every", or name the value itself`
 		}
 	}
-	parsed, err := cronFields[i].parser.Parse(field)
-	if err == nil {
-		return cronFields[i].bits(parsed.(*cron.SpecSchedule)), "", ""
+	return "", ""
+}
+
+// explainCron finds the field that the parser refuses, why, and what to do.
+func explainCron(fields []string) (i int, reason, hint string) {
+	var err error
+	for i = range fields {
+		if _, err = cronFields[i].parser.Parse(fields[i]); err != nil {
+			break
+		}
 	}
-	hint = cronHint
-	switch upper := strings.ToUpper(field); {
-	case strings.HasSuffix(upper, "L"), strings.HasSuffix(upper, "W"):
-		hint = "L (the last) and W (the nearest weekday) are not supported"
-	case cronFields[i].name == "day-of-week" && strings.Contains(field, "7"):
-		hint = "Sunday is 0 or SUN"
-	case strings.Contains(err.Error(), "beyond end"):
-		hint = "write a range that wraps as two: 22-23,0-4"
+	if err == nil {
+		return 0, "the expression cannot be read", cronHint
 	}
 	reason, _, _ = strings.Cut(err.Error(), ": strconv")
 	if value, ok := strings.CutPrefix(reason, "failed to parse int from "); ok {
 		reason = strconv.Quote(value) + " is neither a number nor a name"
 	}
-	return 0, reason, hint
+	switch upper := strings.ToUpper(fields[i]); {
+	case strings.HasSuffix(upper, "L"), strings.HasSuffix(upper, "W"):
+		return i, reason, "L (the last) and W (the nearest weekday) are not supported"
+	case cronFields[i].name == "day-of-week" && strings.Contains(upper, "7"):
+		return i, reason, "Sunday is 0 or SUN"
+	case strings.Contains(reason, "beyond end"):
+		return i, reason, "write a range that wraps as two: 22-23,0-4"
+	}
+	return i, reason, cronHint
 }
 
 func isNumber(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }

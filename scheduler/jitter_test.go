@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"fmt"
 	"math"
 	"testing"
 )
@@ -57,17 +58,20 @@ func TestJitterStaysByItsNominalTime(t *testing.T) {
 		{`{"cron":"50 2,3 * * *","time_zone":"Europe/Berlin"}`, `{"cron":"50 2,3 * * *","time_zone":"Europe/Berlin","jitter":"59m"}`},
 	} {
 		plain, jittered := compile(t, pair[0]), compile(t, pair[1])
-		nominal := plain.Next("job", ms("2026-03-28T00:00:00Z"))
-		due := jittered.Next("job", nominal-1)
-		for range 20 {
-			next := plain.Next("job", nominal)
-			if late := due - nominal; late < 0 || late >= jittered.jitter || due >= next {
-				t.Errorf("%s: nominal %d, due %d, next %d", pair[1], nominal, due, next)
+		for i := range 50 {
+			key := fmt.Sprint("job", i)
+			nominal := plain.Next(key, ms("2026-03-28T00:00:00Z"))
+			due := jittered.Next(key, nominal-1)
+			for range 20 {
+				next := plain.Next(key, nominal)
+				if late := due - nominal; late < 0 || late >= jittered.jitter || due >= next {
+					t.Fatalf("%s: nominal %d, due %d, next %d", pair[1], nominal, due, next)
+				}
+				if again := jittered.Next(key, due-1); again != due {
+					t.Fatalf("%s: %d, asked again %d", pair[1], due, again)
+				}
+				nominal, due = next, jittered.Next(key, due)
 			}
-			if again := jittered.Next("job", due-1); again != due {
-				t.Errorf("%s: %d, asked again %d", pair[1], due, again)
-			}
-			nominal, due = next, jittered.Next("job", due)
 		}
 	}
 }

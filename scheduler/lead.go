@@ -15,6 +15,7 @@ type leader struct {
 	claims
 	batching bool  // a backlog waits for a batch
 	tick     stamp // when the loop last looked at the clock
+	sure     stamp // the same, once the log has all that was decided by then
 	since    int   // triggers since the last hand
 	saves    sync.WaitGroup
 }
@@ -29,7 +30,7 @@ func (s *Scheduler) lead(ctx context.Context, o *opened, a *api) (err error) {
 		cancel()
 		l.saves.Wait()
 		s.book.stop()
-		s.ticked = l.tick
+		s.ticked = max(s.ticked, l.sure)
 	}()
 	if err := l.begin(ctx, o); err != nil {
 		return err
@@ -92,8 +93,10 @@ func (l *leader) step(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	l.look()
-	if err := l.ring(ctx); err != nil {
-		return 0, err
+	if l.b.certain() {
+		if err := l.ring(ctx); err != nil {
+			return 0, err
+		}
 	}
 	if err := l.settle(ctx); err != nil {
 		return 0, err
@@ -117,9 +120,13 @@ func (l *leader) settle(ctx context.Context) error {
 	l.acked = acked
 	if l.ours <= acked {
 		l.s.promises.keep(l.hand.Revision)
+		l.s.purgeable.Store(l.hand.Seq)
 	}
 	if l.b.settle(acked) {
 		l.s.clerk.poke()
+	}
+	if l.b.certain() {
+		l.sure = l.tick
 	}
 	if m := l.pending; m != nil && m.seq <= acked && l.saving == nil {
 		l.pending = nil
@@ -176,7 +183,7 @@ func (l *leader) wait(now time.Time) time.Duration {
 			d = min(d, handLearned-now.Sub(l.learned))
 		}
 	}
-	if l.w.room() > 1 && !(l.batching && l.acked < l.w.last) {
+	if l.w.room() > 1 && !(l.batching && l.acked < l.w.last) && l.b.certain() {
 		if due := l.b.nextDue(); due != Never {
 			d = min(d, time.Until(time.UnixMilli(due)))
 		}

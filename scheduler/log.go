@@ -51,7 +51,9 @@ type writer struct {
 	flight  [window]sent  // by sequence modulo window
 	bytes   int           // payload bytes under way
 	moved   time.Time     // when acked last moved, or something was sent into an empty window
-	cost    time.Duration // running mean of what an acknowledgement costs the log, while it is busy
+	busy    time.Duration // how long the log had more than one message under way,
+	acks    int           // and how many it acknowledged in that time
+	cost    time.Duration // what an acknowledgement last cost the log while it was busy
 	failure error
 }
 
@@ -134,6 +136,7 @@ func (w *writer) batch(ctx context.Context, msgs []*nats.Msg) error {
 	w.mu.Lock()
 	w.last, w.acked = last, last
 	w.mu.Unlock()
+	w.poke()
 	return nil
 }
 
@@ -188,12 +191,15 @@ func (w *writer) acknowledge(m *nats.Msg) {
 	for w.flight[w.acked%window].done {
 		f := &w.flight[w.acked%window]
 		if f.at.Before(w.moved) { // it waited behind another: the log was busy
-			w.cost += (now.Sub(w.moved) - w.cost) / 32
+			w.busy, w.acks = w.busy+now.Sub(w.moved), w.acks+1
 		}
 		w.bytes -= f.bytes
 		*f = sent{}
 		w.acked++
 		w.moved = now
+	}
+	if w.acks >= window { // acknowledgements come in bursts, but none is longer
+		w.cost, w.busy, w.acks = w.busy/time.Duration(w.acks), 0, 0
 	}
 	w.mu.Unlock()
 	w.poke()

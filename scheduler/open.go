@@ -43,11 +43,10 @@ func readEnd(ctx context.Context, log jetstream.Stream, subject string) (logEnd,
 
 // opened is an epoch that has just begun.
 type opened struct {
-	w     *writer
-	hand  hand   // old claims, new epoch
-	first uint64 // the sequence of the leap's first hand
-	old   hand   // the one before
-	tail  *tail
+	w    *writer
+	hand hand // old claims, new epoch
+	old  hand // the one before
+	tail *tail
 }
 
 // leapLen is how far an opening moves the log's end: past whatever an older
@@ -64,6 +63,36 @@ func (s *Scheduler) openLog(ctx context.Context) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
+	o := &opened{hand: s.nextHand(&end), old: end.hand}
+	last, err := s.commitLeap(ctx, &o.hand, &end)
+	for try := 1; errors.Is(err, errRefused) && try < openTries; try++ {
+		// A stranger may have come between; another leader leaves another hand.
+		before := end.handSeq
+		if end, err = readEnd(ctx, s.log, s.ns.HandSubject()); err != nil {
+			return nil, err
+		}
+		if end.handSeq != before {
+			return nil, fmt.Errorf("open the log: %w", errRefused)
+		}
+		last, err = s.commitLeap(ctx, &o.hand, &end)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	if o.tail, err = readTail(ctx, s.js, s.log, o.hand.Seq, end.last); err != nil {
+		return nil, err
+	}
+	if err := s.catchUp(ctx, o.hand); err != nil {
+		return nil, err
+	}
+	if o.w, err = newWriter(s.js, last); err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// nextHand is the log's hand in this scheduler's name.
+func (s *Scheduler) nextHand(end *logEnd) hand {
 	h := end.hand
 	if end.handSeq == 0 || end.broken != nil {
 		h = hand{Time: nowStamp() + 1, Judged: nowStamp(), Seq: end.last}
@@ -73,28 +102,20 @@ func (s *Scheduler) openLog(ctx context.Context) (*opened, error) {
 		}
 	}
 	h.Leader, h.Epoch, h.Released = s.name, end.hand.Epoch+1, false
-	msgs := make([]*nats.Msg, leapLen)
+	return h
+}
+
+// commitLeap stores the hand as often as it takes to leave every older writer
+// behind, if the log's end is still where it was, and gives the new end.
+func (s *Scheduler) commitLeap(ctx context.Context, h *hand, end *logEnd) (uint64, error) {
+	msgs := make([]*nats.Msg, s.leap)
 	for i := range msgs {
 		msgs[i] = nats.NewMsg(s.ns.HandSubject())
 		msgs[i].Data = h.bytes()
 	}
 	msgs[0].Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
 	msgs[0].Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(end.handSeq, 10))
-	last, err := commit(ctx, s.js, msgs, end.last)
-	if err != nil {
-		return nil, fmt.Errorf("open the log: %w", err)
-	}
-	o := &opened{hand: h, old: end.hand, first: end.last + 1}
-	if o.tail, err = readTail(ctx, s.js, s.log, h.Seq, end.last); err != nil {
-		return nil, err
-	}
-	if err := s.catchUp(ctx, h); err != nil {
-		return nil, err
-	}
-	if o.w, err = newWriter(s.js, last); err != nil {
-		return nil, err
-	}
-	return o, nil
+	return commit(ctx, s.js, msgs, end.last)
 }
 
 // catchUp brings both views to where the hand says that they must have come
@@ -119,7 +140,7 @@ func (b *book) start(o *opened, stretches []stretch, seq uint64) {
 	b.leading = true
 	b.at, b.opened = o.hand.position(), o.hand.position()
 	b.missed, b.tail = stretches, o.tail
-	b.decided, b.settled = seq, seq-1
+	b.decided, b.sent, b.settled = seq, seq, seq-1
 	b.agenda = b.agenda[:0]
 	b.ended = map[string]ending{}
 	b.dirty = map[*job]struct{}{}
@@ -187,6 +208,15 @@ func (b *book) bound(j *job, stretches []stretch) {
 			b.limits[limit{j.key, s.From}] = last
 		}
 	}
+}
+
+// certain tells whether the log has the last decision on what is missed: until
+// then nothing rings, for a trigger in the log says that all before it was
+// judged.
+func (b *book) certain() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.decided <= b.settled
 }
 
 // stop ends what only a leader has.

@@ -107,6 +107,7 @@ func (b *book) passed(j *job, due int64, seq uint64) {
 	if !b.at.past(due, j.key) {
 		b.at = position{stamp(due), j.key}
 	}
+	b.sent = seq
 	b.schedule(j, due, seq)
 }
 

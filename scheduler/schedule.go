@@ -18,6 +18,10 @@ type Schedule struct {
 	Every Duration `json:"every,omitempty"`
 	// Cron is an expression of five fields, of six with seconds in front, or
 	// one of @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually.
+	// Days match either of day-of-month and day-of-week where both are
+	// restricted. With a fixed hour (no star in its field, and not all 24), a
+	// time that the zone's clock skips fires right after the gap, and one that
+	// it shows twice fires once; otherwise it follows elapsed time.
 	Cron string `json:"cron,omitempty"`
 	// TimeZone is the IANA name of the zone of Cron; UTC if empty.
 	TimeZone string `json:"time_zone,omitempty"`

@@ -62,6 +62,7 @@ type Scheduler struct {
 	logger *slog.Logger
 
 	embedded bool
+	leap     int // leapLen; a test shows what comes of less
 	started  time.Time
 	ready    chan struct{}
 	book     *book
@@ -114,7 +115,7 @@ func New(nc *nats.Conn, o Options) (*Scheduler, error) {
 	b := newBook()
 	s := &Scheduler{
 		nc: nc, js: js, ns: o.Namespace, opts: o, grace: o.Grace, logger: o.Logger,
-		name: o.Name + "-" + rand.Text()[:6], embedded: o.Embedded,
+		name: o.Name + "-" + rand.Text()[:6], embedded: o.Embedded, leap: leapLen,
 		started: time.Now(), ready: make(chan struct{}), book: b, promises: newPromises(b.poke),
 	}
 	s.metrics = newMetrics(s)

@@ -9,20 +9,35 @@ import (
 )
 
 const (
-	// pollEvery is how often a standby reads the log's last sequence.
+	// pollEvery is how often a standby reads the log's end.
 	pollEvery = 500 * time.Millisecond
-	// still is for how long the log's end must not have moved for a standby
-	// to try to open it: four hands' time.
+	// still is for how long the last hand must have been the same for a
+	// standby to try to open the log: four hands' time.
 	still = 2 * time.Second
+	// openTries is how often an opening is tried again that a stranger's
+	// message has come before.
+	openTries = 20
+	// hurryEvery is how often the log is read, for pollEvery, once its release
+	// was heard: what goes to the log is heard a moment before it is stored.
+	hurryEvery = 5 * time.Millisecond
 )
 
-// standBy returns nil when the log is to be opened: when its end was read and
-// had not moved for two seconds by this machine's monotonic clock, when its
-// leader has released it, or, at the start, when it is empty or the server
-// lives in this process, which means that nobody else can lead.
+// standBy returns nil when the log is to be opened: when its last hand was read
+// and was still the last two seconds later by this machine's monotonic clock,
+// when its leader has released it, or, at the start, when it is empty or the
+// server lives in this process, which means that nobody else can lead. The
+// hand counts and not the log's end, which strangers move, too.
 func (s *Scheduler) standBy(ctx context.Context, starting bool) error {
-	released := make(chan *nats.Msg, 16)
-	sub, err := s.nc.ChanSubscribe(s.ns.HandSubject(), released)
+	released := make(chan struct{}, 1)
+	sub, err := s.nc.Subscribe(s.ns.HandSubject(), func(m *nats.Msg) {
+		var h hand
+		if json.Unmarshal(m.Data, &h) == nil && h.Released {
+			select {
+			case released <- struct{}{}:
+			default:
+			}
+		}
+	})
 	if err == nil {
 		defer func() { _ = sub.Unsubscribe() }() // fails only with the connection
 	}
@@ -37,8 +52,8 @@ func (s *Scheduler) standBy(ctx context.Context, starting bool) error {
 			s.logger.Warn("cannot read the trigger log", "error", err)
 		case end.hand.Released, starting && (end.last == 0 || s.embedded):
 			return nil
-		case since.IsZero() || end.last != last:
-			last, since = end.last, now
+		case since.IsZero() || end.handSeq != last:
+			last, since = end.handSeq, now
 			s.leaderSeen(end.hand)
 		case now.Sub(since) >= still:
 			return nil
@@ -47,35 +62,15 @@ func (s *Scheduler) standBy(ctx context.Context, starting bool) error {
 		if hurry > 0 {
 			wait = hurryEvery
 		}
-		if awaitRelease(ctx, released, wait) {
-			hurry = int(pollEvery / hurryEvery)
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-	}
-}
-
-// hurryEvery is how often the log is read once its release was heard: what
-// goes to the log is heard a moment before it is stored.
-const hurryEvery = 5 * time.Millisecond
-
-// awaitRelease waits, and ends early with true when the log's leader releases
-// it.
-func awaitRelease(ctx context.Context, hands <-chan *nats.Msg, wait time.Duration) bool {
-	t := time.NewTimer(wait)
-	defer t.Stop()
-	for {
+		poll := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
-			return false
-		case <-t.C:
-			return false
-		case m := <-hands:
-			var h hand
-			if json.Unmarshal(m.Data, &h) == nil && h.Released {
-				return true
-			}
+			poll.Stop()
+			return ctx.Err()
+		case <-poll.C:
+		case <-released:
+			poll.Stop()
+			hurry = int(pollEvery / hurryEvery)
 		}
 	}
 }

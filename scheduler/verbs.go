@@ -85,6 +85,10 @@ func (v *verbs) change(ctx context.Context, name string, decide func(*present) (
 			return nil, err
 		}
 		if fields == nil {
+			// Whoever made the change may not have lived to see it confirmed.
+			if err := v.confirm(ctx, p.revision); err != nil {
+				return nil, err
+			}
 			return v.reply(p.key, p.fields, p.revision), nil
 		}
 		def := fields.bytes()
@@ -349,9 +353,15 @@ func (v *verbs) remove(ctx context.Context, data []byte) ([]byte, error) {
 		return nil, err
 	}
 	for try := 1; ; try++ {
-		p, err := v.must(ctx, name)
+		p, err := v.read(ctx, name)
 		if err != nil {
 			return nil, err
+		}
+		if !p.there {
+			if err := v.confirm(ctx, p.revision); err != nil {
+				return nil, err
+			}
+			return nil, notFound(name)
 		}
 		rev, err := v.s.jobs.bucket.Delete(ctx, p.key, p.revision)
 		if errors.Is(err, kv.ErrConflict) && try < casTries {

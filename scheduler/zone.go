@@ -93,5 +93,12 @@ func (z *zone) bounds(t int64) *span {
 	if !end.IsZero() {
 		s.end = end.Unix()
 	}
+	// Past a zone's table, ZoneBounds cuts spans at the end of the UTC year,
+	// and takes every year to have 365 days: on the last day of a leap year it
+	// gives an end that has passed. The span then lasts until midnight.
+	if s.end <= t {
+		const daySeconds = 24 * 3600
+		s.end = t - t%daySeconds + daySeconds
+	}
 	return s
 }

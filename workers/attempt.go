@@ -35,11 +35,6 @@ var (
 //
 // Exactly one goroutine claims an attempt and settles it: the one that served
 // it, or, where the service does not return, the one that gives up on it.
-//
-// The record is sent before the acknowledgement, on the same connection, and
-// not waited for: a worker that dies in between leaves a record of a run that
-// happened, and the run comes again. The other way round runs would be missing
-// from the history.
 type attempt struct {
 	w     *Worker
 	held  *held
@@ -47,6 +42,7 @@ type attempt struct {
 	t     Trigger
 	rules rules
 	place string
+	key   key
 
 	msg    jetstream.Msg                               // nil for a direct call
 	answer func(out []byte, outcome string, err error) // nil but for a direct call
@@ -149,21 +145,27 @@ func (a *attempt) settle(hard context.Context, out []byte, err error, late bool)
 	default:
 		r.Outcome = OutcomeFailed
 	}
-	if a.rules.records(r.Outcome) {
-		a.w.records.put(&r, a.place)
+	if r.Outcome == OutcomeFailed || r.Outcome == OutcomeTimeout || r.Outcome == OutcomeExpired {
+		a.w.log.Warn("attempt without success", "service", a.t.Service, "run", a.t.Run, "attempt", a.t.Attempt, "outcome", r.Outcome, "error", r.Error)
 	}
-	if a.answer != nil {
-		a.answer(out, r.Outcome, err)
-	} else {
-		a.reply(r.Outcome, stopped)
-	}
-	a.held.remove(a)
 	<-a.w.slots
 	a.w.metrics.observe(&r)
 	if a.w.o.OnRun != nil {
 		a.w.o.OnRun(r)
 	}
-	a.w.open.leave()
+	e := ending{a, r, stopped}
+	if a.answer != nil {
+		a.answer(out, r.Outcome, err)
+	}
+	if a.answer != nil || r.Outcome == OutcomeDead || e.again() { // rare, or something to wait for
+		e.send()
+		return
+	}
+	select {
+	case a.w.endings <- e:
+	case <-hard.Done():
+		e.send()
+	}
 }
 
 // record makes the record but for its outcome.
@@ -178,37 +180,12 @@ func (a *attempt) record(out []byte, err error) Run {
 	return r
 }
 
-// reply tells the server what becomes of the message. An acknowledgement that
-// is lost costs a second run, which at least once allows, so only the one after
-// a dead letter is waited for.
-func (a *attempt) reply(outcome string, stopped bool) {
-	var err error
-	switch outcome {
-	case OutcomeFailed, OutcomeTimeout:
-		if stopped {
-			err = a.msg.Nak()
-		} else {
-			err = a.msg.NakWithDelay(a.rules.wait(a.t.Attempt))
-		}
-	case OutcomeDead:
-		ctx, cancel := context.WithTimeout(context.Background(), ioTimeout)
-		defer cancel()
-		err = a.msg.DoubleAck(ctx)
-	default:
-		err = a.msg.Ack()
-	}
-	if err != nil {
-		a.w.log.Warn("acknowledgement not sent: the run comes again", "service", a.t.Service, "run", a.t.Run, "outcome", outcome, "error", err)
-	}
-	a.lane.touched.Store(true)
-}
-
 // giveBack returns a message that was never started to the fleet.
 func (a *attempt) giveBack() {
+	a.held.remove(a, false)
 	if err := a.msg.Nak(); err != nil {
 		a.w.log.Warn("could not give a trigger back: it is redelivered", "service", a.t.Service, "run", a.t.Run, "error", err)
 	}
-	a.held.remove(a)
 	a.w.open.leave()
 }
 
@@ -221,7 +198,7 @@ func (a *attempt) bury(hard context.Context, reason string) bool {
 		err := bury(ctx, a.w.js, letter)
 		cancel()
 		if err == nil {
-			a.w.log.Warn("run failed for good: see the dead letters", "service", a.t.Service, "run", a.t.Run, "attempts", a.t.Attempt)
+			a.w.log.Warn("run failed for good: see the dead letters", "service", a.t.Service, "run", a.t.Run, "attempts", a.t.Attempt, "error", reason)
 			return true
 		}
 		a.w.log.Error("dead letter not stored yet", "service", a.t.Service, "run", a.t.Run, "error", err)

@@ -83,7 +83,7 @@ func (w *Worker) call(ctx, hard context.Context, service string, req micro.Reque
 	if err != nil {
 		w.log.Warn("headers ignored", "service", service, "error", err)
 	}
-	a := &attempt{w: w, held: &w.calls, place: "call:" + rand.Text()}
+	a := &attempt{w: w, held: &w.calls, place: "call:" + rand.Text(), key: key{sequence: w.called.Add(1)}}
 	if t.Run == "" {
 		t.Run = a.place
 	}

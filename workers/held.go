@@ -12,33 +12,60 @@ import (
 const patience = 10 * time.Second
 
 // held are the attempts that a worker has taken and not yet settled, waiting
-// ones and running ones. It keeps their messages alive.
+// ones and running ones. It keeps their messages alive, and remembers for a
+// while which were acknowledged.
 type held struct {
 	mu    sync.Mutex
-	all   map[*attempt]struct{}
+	all   map[key]*attempt
+	done  map[key]bool
+	order [remembered]key // of done, a ring
+	next  int
 	every atomic.Int64 // time between heartbeats, ns
 }
 
-func (h *held) add(a *attempt) {
+// key is a message's sequence in the stream that was created then.
+type key struct {
+	created  int64
+	sequence uint64
+}
+
+// remembered is how many acknowledged messages are remembered.
+const remembered = 1024
+
+// add takes an attempt in. It is not fresh when its message is held already or
+// was acknowledged: after NATS was away a message may be delivered again whose
+// run is still under way here, or whose acknowledgement came too late.
+func (h *held) add(a *attempt) (fresh, done bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.all == nil {
-		h.all = make(map[*attempt]struct{})
+		h.all, h.done = make(map[key]*attempt), make(map[key]bool)
 	}
-	h.all[a] = struct{}{}
+	if h.all[a.key] != nil || h.done[a.key] {
+		return false, h.done[a.key]
+	}
+	h.all[a.key] = a
+	return true, false
 }
 
-func (h *held) remove(a *attempt) {
+// remove comes before the acknowledgement, for what follows on that is new,
+// unless it is done.
+func (h *held) remove(a *attempt, done bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.all, a)
+	delete(h.all, a.key)
+	if done {
+		delete(h.done, h.order[h.next])
+		h.order[h.next], h.done[a.key] = a.key, true
+		h.next = (h.next + 1) % remembered
+	}
 }
 
 func (h *held) list() []*attempt {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	all := make([]*attempt, 0, len(h.all))
-	for a := range h.all {
+	for _, a := range h.all {
 		all = append(all, a)
 	}
 	return all

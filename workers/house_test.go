@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/bellhop-run/bellhop/kv/natstest"
@@ -125,8 +126,11 @@ func (h *house) stored(stream string) []*jetstream.RawStreamMsg {
 	return all
 }
 
+// consumer looks at a consumer when the server has nothing more to do with
+// acknowledgements; only in a bubble.
 func (h *house) consumer(stream, name string) *jetstream.ConsumerInfo {
 	h.t.Helper()
+	synctest.Wait()
 	c, err := h.js.Consumer(h.t.Context(), stream, name)
 	ok(h.t, err)
 	return c.CachedInfo()

@@ -15,13 +15,13 @@ import (
 
 // lane brings one service's messages from one stream.
 //
-// A message that lies in the client library's buffer is kept alive by nobody,
-// so it must not lie there long. The library is asked for no more than a
-// prefetch of messages, and its callback blocks, while no slot is free, for
-// AckWait/3 divided by that prefetch at most. When that is not enough (the
-// services are slow) the lane parks: it stops pulling, takes in what the buffer
-// holds, keeps all of it alive with heartbeats, and pulls again when the last
-// of it has started, one message at a time so that others find work, too.
+// A message that lies in a buffer of the client library is kept alive by
+// nobody: after AckWait it is another worker's, too. So a lane takes in at once
+// whatever comes, and sends heartbeats for it while it waits for a slot; and it
+// asks for a counted number of messages each time, since to break off a pull
+// loses what is on its way, which would cost an attempt. That number is the
+// slots that are free and, as long as the service is quick, some more, so that
+// the slots are busy between two pulls; a slow service leaves work to others.
 type lane struct {
 	w       *Worker
 	log     *slog.Logger
@@ -33,33 +33,28 @@ type lane struct {
 	held    held
 	said    string      // the last trouble that was logged
 	touched atomic.Bool // something was settled since the floor was saved
-
 	bound   atomic.Pointer[binding]
-	ackWait time.Duration
 
-	// Of one pull; only its callback and, before and after, consume use them.
-	prefetch int
-	smooth   int // messages in a row that found a slot at once
-	parking  bool
-	parked   sync.WaitGroup
-	again    chan struct{} // asks consume to begin a new pull
+	waiting sync.WaitGroup // messages without a slot
+	ahead   int            // how many more than there are slots to ask for
+	quick   atomic.Bool    // since the last pull, an attempt was quick
+	slow    atomic.Bool    // … or slow
 }
 
-// smoothEnough is after how many messages that need not wait for a slot a lane
-// that had to park fetches many at a time again.
-const smoothEnough = 1000
+const (
+	// slowRun is how long an attempt takes that makes its service a slow one.
+	slowRun = 100 * time.Millisecond
+	// maxPull bounds what a lane asks for at once.
+	maxPull = 512
+)
 
 func (w *Worker) lane(service, stream, filter string) *lane {
 	return &lane{
 		w: w, service: service, stream: stream, filter: filter,
-		name:     Escape(service), // a consumer's name may not hold a dot
-		log:      w.log.With("service", service, "stream", stream),
-		prefetch: w.fullPrefetch(),
+		name: Escape(service), // a consumer's name may not hold a dot
+		log:  w.log.With("service", service, "stream", stream),
 	}
 }
-
-// fullPrefetch keeps the slots busy between two pulls of a fast service.
-func (w *Worker) fullPrefetch() int { return min(2*w.o.Concurrency, 512) }
 
 // run pulls until ctx is done, whatever happens to NATS meanwhile.
 func (l *lane) run(ctx, hard context.Context) {
@@ -98,7 +93,7 @@ func (l *lane) say(err error) {
 }
 
 // consume binds to the consumer and pulls until something ends that. It
-// returns when every message that came has been started or given back.
+// returns when every message that came has a slot or was given back.
 func (l *lane) consume(ctx, hard context.Context) error {
 	b, err := l.bind(ctx)
 	if err != nil {
@@ -106,14 +101,54 @@ func (l *lane) consume(ctx, hard context.Context) error {
 	}
 	l.say(nil)
 	l.bound.Store(b)
-	l.ackWait = b.consumer.CachedInfo().Config.AckWait // whoever made it chose
-	l.held.every.Store(int64(l.ackWait / 3))
-	l.smooth, l.parking, l.again = 0, false, make(chan struct{}, 1)
+	l.held.every.Store(int64(b.consumer.CachedInfo().Config.AckWait / 3)) // whoever made it chose
+	defer l.waiting.Wait()
+	for {
+		n := l.room(ctx)
+		if n == 0 {
+			return nil
+		}
+		if err := l.pull(ctx, hard, b.consumer, n); err != nil {
+			return fmt.Errorf("pull: %w", err)
+		}
+	}
+}
 
+// room waits until all that came has a slot, and says how many messages to ask
+// for now; 0 when ctx is done.
+func (l *lane) room(ctx context.Context) int {
+	l.waiting.Wait() // ends with ctx, too
+	quick, slow := l.quick.Swap(false), l.slow.Swap(false)
+	switch {
+	case slow:
+		l.ahead = 0
+	case quick:
+		l.ahead = min(max(2*l.ahead, l.w.o.Concurrency), maxPull)
+	}
+	if l.ahead == 0 {
+		select { // there must be a slot; who comes first has it
+		case l.w.slots <- struct{}{}:
+			<-l.w.slots
+		case <-ctx.Done():
+		}
+	}
+	if ctx.Err() != nil {
+		return 0
+	}
+	return min(max(1, cap(l.w.slots)-len(l.w.slots))+l.ahead, maxPull)
+}
+
+// pull takes in n messages as they come, however long that takes.
+func (l *lane) pull(ctx, hard context.Context, c jetstream.Consumer, n int) error {
 	failed := make(chan error, 1)
-	cc, err := b.consumer.Consume(
-		func(m jetstream.Msg) { l.receive(ctx, hard, m) },
-		jetstream.PullMaxMessages(l.prefetch),
+	cc, err := c.Consume(
+		func(m jetstream.Msg) {
+			if err := l.receive(ctx, hard, m); err != nil {
+				l.log.Error("message not understood", "subject", m.Subject(), "error", err)
+			}
+		},
+		jetstream.PullMaxMessages(n),
+		jetstream.StopAfter(n),
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
 			if errors.Is(err, jetstream.ErrConsumerLeadershipChanged) {
 				return // the library goes on by itself
@@ -124,15 +159,13 @@ func (l *lane) consume(ctx, hard context.Context) error {
 			}
 		}))
 	if err != nil {
-		return fmt.Errorf("pull: %w", err)
+		return err
 	}
 	closed := cc.Closed()
 	select {
 	case <-ctx.Done():
-	case <-l.again:
 	case <-closed:
 	case err = <-failed:
-		err = fmt.Errorf("pull: %w", err)
 	}
 	if l.w.nc.IsConnected() {
 		cc.Drain()
@@ -140,56 +173,29 @@ func (l *lane) consume(ctx, hard context.Context) error {
 		cc.Stop() // a drain would wait for the server
 	}
 	<-closed
-	l.parked.Wait()
-	if l.parking {
-		l.prefetch = 1
-	}
 	return err
 }
 
-// receive takes one message. It returns when the message has a slot or, parked,
-// waits for one on its own.
-func (l *lane) receive(ctx, hard context.Context, m jetstream.Msg) {
+// receive takes one message. It does not block: without a free slot the
+// message waits on its own.
+func (l *lane) receive(ctx, hard context.Context, m jetstream.Msg) error {
 	a, err := l.take(m)
-	if err != nil {
-		l.log.Error("message not understood", "subject", m.Subject(), "error", err)
-		return
+	if a == nil || err != nil {
+		return err
 	}
-	if a == nil || ctx.Err() != nil { // stopping
-		if a != nil {
-			a.giveBack()
-		}
-		return
+	if ctx.Err() != nil {
+		a.giveBack()
+		return nil
 	}
 	select {
 	case l.w.slots <- struct{}{}:
 		go a.run(hard)
-		if l.smooth++; l.smooth == smoothEnough && l.prefetch < l.w.fullPrefetch() {
-			l.prefetch = l.w.fullPrefetch()
-			l.restart()
-		}
-		return
+		return nil
 	default:
-		l.smooth = 0
 	}
-	if !l.parking {
-		t := time.NewTimer(l.ackWait / 3 / time.Duration(l.prefetch))
-		defer t.Stop()
-		select {
-		case l.w.slots <- struct{}{}:
-			go a.run(hard)
-			return
-		case <-ctx.Done():
-			a.giveBack()
-			return
-		case <-t.C:
-			l.parking = true
-			l.restart()
-		}
-	}
-	l.parked.Add(1)
+	l.waiting.Add(1)
 	go func() {
-		defer l.parked.Done()
+		defer l.waiting.Done()
 		select {
 		case l.w.slots <- struct{}{}:
 			go a.run(hard)
@@ -197,17 +203,21 @@ func (l *lane) receive(ctx, hard context.Context, m jetstream.Msg) {
 			a.giveBack()
 		}
 	}()
+	return nil
 }
 
-// restart asks consume for a new pull.
-func (l *lane) restart() {
-	select {
-	case l.again <- struct{}{}:
-	default:
+// settled learns from an attempt that ended.
+func (l *lane) settled(took time.Duration) {
+	l.touched.Store(true)
+	if took > slowRun {
+		l.slow.Store(true)
+	} else {
+		l.quick.Store(true)
 	}
 }
 
-// take makes an attempt of a message; nil when the worker has stopped.
+// take makes an attempt of a message; nil when the worker has stopped, or has
+// the message already.
 func (l *lane) take(m jetstream.Msg) (*attempt, error) {
 	meta, err := m.Metadata()
 	if err != nil {
@@ -216,14 +226,24 @@ func (l *lane) take(m jetstream.Msg) (*attempt, error) {
 	if !l.w.open.enter() {
 		return nil, m.Nak()
 	}
-	a := &attempt{w: l.w, held: &l.held, lane: l, msg: m, place: place(meta.Stream, meta.Sequence.Stream)}
+	a := &attempt{
+		w: l.w, held: &l.held, lane: l, msg: m,
+		place: place(meta.Stream, meta.Sequence.Stream),
+		key:   key{l.bound.Load().created.UnixNano(), meta.Sequence.Stream},
+	}
 	t, err := parseTrigger(l.service, m.Headers(), m.Data(), a.place)
 	if err != nil {
 		l.log.Warn("headers ignored", "run", t.Run, "error", err)
 	}
 	t.Attempt = int(min(meta.NumDelivered, 1<<31-1))
 	a.t, a.rules = t, l.w.o.rules(&t.Policy)
-	l.held.add(a)
+	if fresh, done := l.held.add(a); !fresh {
+		l.w.open.leave()
+		if done {
+			return nil, m.Ack()
+		}
+		return nil, nil // the acknowledgement of its first delivery is as good
+	}
 	return a, nil
 }
 

@@ -182,6 +182,10 @@ func TestNATSRestarts(t *testing.T) {
 			got[take(t, done, 1)[0].Run]++
 		}
 		time.Sleep(5 * time.Minute)
+		equal(t, "run again", len(done), 0) // though the heartbeats were lost
+		for run, times := range got {
+			equal(t, "times of run "+run, times, 1)
+		}
 		equal(t, "unacknowledged", h.consumer("bellhop-triggers", "s").NumAckPending, 0)
 		recorded := map[string]bool{}
 		for _, r := range h.records() {

@@ -28,7 +28,8 @@ type Policy struct {
 	Timeout string `json:"timeout,omitempty"`
 	// Retry says how often and how fast a failed attempt is repeated.
 	Retry *Retry `json:"retry,omitempty"`
-	// Expires is how long after its due time a run may still be started.
+	// Expires is how long after its due time an attempt may still be started,
+	// the first or a later one.
 	Expires string `json:"expires,omitempty"`
 	// History says which runs leave a record.
 	History string `json:"history,omitempty"`

@@ -34,19 +34,23 @@ func newRecorder(nc *nats.Conn, ns Namespace, log *slog.Logger) (*recorder, erro
 	return r, err
 }
 
-// put sends a record. Its message id names the attempt, by its place too, for a
+// put sends a record; its answer, nil if it could not be sent yet, need not be
+// waited for. The record's message id names the attempt, by its place too, for a
 // run may be sent back to work from the dead letters under the same id.
-func (r *recorder) put(run *Run, place string) {
+func (r *recorder) put(run *Run, place string) jetstream.PubAckFuture {
 	m := nats.NewMsg(r.ns.RunSubject(run.Job, run.Service))
 	m.Header[nats.MsgIdHdr] = []string{run.Run + "/" + place + "/" + strconv.Itoa(run.Attempt) + "/" + run.Outcome}
 	var err error
 	if m.Data, err = json.Marshal(run); err != nil { // its times are checked when they are read
 		r.log.Error("run record lost", "run", run.Run, "error", err)
-		return
+		return nil
 	}
-	if _, err := r.js.PublishMsgAsync(m); err != nil {
+	answer, err := r.js.PublishMsgAsync(m)
+	if err != nil {
 		r.again(m, err)
+		return nil
 	}
+	return answer
 }
 
 // again is called from the client library's callbacks and must not block.

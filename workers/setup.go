@@ -16,34 +16,35 @@ import (
 const dedupeWindow = 10 * time.Minute
 
 // SetupOptions are the bounds of what Setup makes; zero fields mean the
-// defaults. Every stream is kept in files and made with limits retention.
+// defaults. Every stream is kept in files and made with limits retention. The
+// server sets the bytes of all of them aside, so they are modest.
 type SetupOptions struct {
 	// Namespace is whose streams are made.
 	Namespace Namespace
 	// Replicas of every stream: 1 (default), 3 or 5.
 	Replicas int
 	// RingsAge and RingsBytes bound the rings that wait or are kept to be
-	// looked at: 72 h and 1 GiB. A full stream refuses new rings.
+	// looked at: 72 h and 512 MiB. A full stream refuses new rings.
 	RingsAge   time.Duration
 	RingsBytes int64
 	// RunsPerJob, RunsAge and RunsBytes bound the records: the last 100 of each
-	// job, 30 days, 1 GiB; the oldest go first.
+	// job, 30 days, 512 MiB; the oldest go first.
 	RunsPerJob int64
 	RunsAge    time.Duration
 	RunsBytes  int64
-	// DeadAge and DeadBytes bound the dead letters: 30 days and 1 GiB; the
+	// DeadAge and DeadBytes bound the dead letters: 30 days and 256 MiB; the
 	// oldest go first.
 	DeadAge   time.Duration
 	DeadBytes int64
 }
 
 func (o SetupOptions) withDefaults() SetupOptions {
-	const day, gib = 24 * time.Hour, 1 << 30
+	const day, mib = 24 * time.Hour, 1 << 20
 	o.Namespace = o.Namespace.orDefault()
 	o.Replicas = cmp.Or(o.Replicas, 1)
-	o.RingsAge, o.RingsBytes = cmp.Or(o.RingsAge, 3*day), cmp.Or(o.RingsBytes, gib)
-	o.RunsPerJob, o.RunsAge, o.RunsBytes = cmp.Or(o.RunsPerJob, 100), cmp.Or(o.RunsAge, 30*day), cmp.Or(o.RunsBytes, gib)
-	o.DeadAge, o.DeadBytes = cmp.Or(o.DeadAge, 30*day), cmp.Or(o.DeadBytes, gib)
+	o.RingsAge, o.RingsBytes = cmp.Or(o.RingsAge, 3*day), cmp.Or(o.RingsBytes, 512*mib)
+	o.RunsPerJob, o.RunsAge, o.RunsBytes = cmp.Or(o.RunsPerJob, 100), cmp.Or(o.RunsAge, 30*day), cmp.Or(o.RunsBytes, 512*mib)
+	o.DeadAge, o.DeadBytes = cmp.Or(o.DeadAge, 30*day), cmp.Or(o.DeadBytes, 256*mib)
 	return o
 }
 

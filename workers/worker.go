@@ -30,7 +30,8 @@ type Options struct {
 	// AckWait is how long a worker may be silent before its triggers are given
 	// to another: 30 s. Where a service is already known it stays as it was.
 	AckWait time.Duration
-	// DrainTimeout is how long a stopping worker lets runs finish: 20 s.
+	// DrainTimeout is how long a stopping worker lets runs finish: 20 s;
+	// negative: not at all.
 	DrainTimeout time.Duration
 	// Timeout bounds an attempt whose policy does not: 5 min.
 	Timeout time.Duration
@@ -84,7 +85,9 @@ type Worker struct {
 	slots   chan struct{} // one element for each attempt that is under way
 	open    tally         // attempts that somebody still has to settle
 	calls   held          // direct calls under way
+	called  atomic.Uint64
 	records *recorder
+	endings chan ending
 }
 
 // New makes a worker on a connection that stays the caller's to close. Connect
@@ -98,6 +101,7 @@ func New(nc *nats.Conn, o Options) *Worker {
 		log:      o.Logger.With("worker", o.Name),
 		services: make(map[string]Service),
 		slots:    make(chan struct{}, o.Concurrency),
+		endings:  make(chan ending, 256),
 	}
 	if err := o.Namespace.Check(); err != nil {
 		w.mistakes = append(w.mistakes, err)
@@ -166,18 +170,19 @@ func (w *Worker) Run(ctx context.Context) error {
 		case <-pull.Done():
 		}
 	})
+	answering, err := w.answer(pull, hard)
+	if err != nil {
+		stop(fmt.Errorf("serve direct calls: %w", err))
+	}
 	lanes := w.lanes()
 	for _, l := range lanes {
 		pulling.Go(func() { l.run(pull, hard) })
 		beating.Go(func() { l.held.watch(beat, hard) })
 	}
 	beating.Go(func() { w.calls.watch(beat, hard) })
+	beating.Go(func() { w.sendEndings(beat) })
 	beating.Go(func() { w.records.run(beat) })
 	beating.Go(func() { saveFloors(beat, lanes) })
-	answering, err := w.answer(pull, hard)
-	if err != nil {
-		stop(fmt.Errorf("serve direct calls: %w", err))
-	}
 	w.log.Info("worker started", "version", Version, "namespace", w.o.Namespace, "services", w.names(), "concurrency", w.o.Concurrency)
 
 	<-pull.Done()

@@ -4,6 +4,7 @@ package natstest
 
 import (
 	"net"
+	"os"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -17,6 +18,10 @@ import (
 
 // Main runs a package's tests and looks for goroutines that they left behind.
 func Main(m *testing.M) {
+	if o := os.Getenv(processEnv); o != "" {
+		beServer(o)
+		return
+	}
 	ats.Register() // the server's clock goroutine, which no bubble may own
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"))
 }
@@ -28,13 +33,17 @@ type Server struct {
 	current atomic.Pointer[server.Server]
 }
 
+// DropTimers empties the client library's pool of timers, for one that was made
+// in another bubble is fatal in this one: two collections do it.
+func DropTimers() {
+	runtime.GC()
+	runtime.GC()
+}
+
 // Start starts a server; the test's end stops it.
 func Start(t testing.TB) *Server {
 	t.Helper()
-	// The client library pools timers, and one that was made in another bubble
-	// is fatal in this one: two collections empty the pool.
-	runtime.GC()
-	runtime.GC()
+	DropTimers()
 	s := &Server{t: t, dir: t.TempDir()}
 	s.Up()
 	t.Cleanup(s.Down)

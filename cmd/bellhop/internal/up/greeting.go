@@ -1,0 +1,78 @@
+package up
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/bellhop-run/bellhop/cmd/internal/config"
+	"github.com/bellhop-run/bellhop/scheduler"
+	"github.com/bellhop-run/bellhop/workers"
+)
+
+// greeting is what up says once everything runs: what runs where, which jobs
+// the demo has, and, last, the next command to type.
+type greeting struct {
+	config   config.Config
+	server   string // where clients connect
+	dir      string // of the embedded server, "" if there is none
+	http     string // address, "" if there is none
+	services []string
+	demo     []scheduler.Job
+}
+
+func (g greeting) String() string {
+	var b strings.Builder
+	row := func(what, format string, args ...any) {
+		fmt.Fprintf(&b, "  %-9s %s\n", what, fmt.Sprintf(format, args...))
+	}
+	fmt.Fprintf(&b, "Bellhop %s\n\n", workers.Version)
+	if g.dir != "" {
+		row("NATS", "%s, embedded", g.server)
+		row("data", "%s, synced %s", g.dir, synced(g.config.Sync))
+	} else {
+		row("NATS", "%s", g.server)
+	}
+	if g.http != "" {
+		row("HTTP", "http://%s with /healthz and /metrics", g.http)
+	}
+	row("services", "%s", strings.Join(g.services, ", "))
+	for i, job := range g.demo {
+		what := "jobs"
+		if i > 0 {
+			what = ""
+		}
+		row(what, "%-14s %-16s rings %s", job.Name, when(job.Schedule), job.Service)
+	}
+	b.WriteString("\nEach run is a line: due, lateness, job, service, outcome, duration. Ctrl-C stops.\n")
+	b.WriteString("Make a job yourself, from another terminal:\n\n  ")
+	b.WriteString(g.next())
+	return b.String()
+}
+
+// next is a command that works as it stands.
+func (g greeting) next() string {
+	server := ""
+	if g.server != config.DefaultURL {
+		server = "-s " + g.server + " "
+	}
+	return fmt.Sprintf(`nats %sreq %s '{"name":"Mine","service":"log-input","schedule":{"every":"5s"},"payload":"hi"}'`,
+		server, g.config.Namespace.JobsSubject("create"))
+}
+
+func synced(s config.Sync) string {
+	if s == 0 {
+		return "at every write"
+	}
+	return "every " + s.String()
+}
+
+func when(s scheduler.Schedule) string {
+	switch {
+	case !s.At.IsZero():
+		return "at " + s.At.Local().Format(time.TimeOnly)
+	case s.Cron != "":
+		return "cron " + s.Cron
+	}
+	return "every " + s.Every.String()
+}

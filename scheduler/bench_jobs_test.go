@@ -1,0 +1,26 @@
+package scheduler
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/bellhop-run/bellhop/kv"
+)
+
+// benchEntry is a definition of so many bytes.
+func benchEntry(i, size int, every time.Duration) kv.Entry[[]byte] {
+	def := fmt.Sprintf(`{"name":"job-%07d","service":"bench","schedule":{"every":%q},"anchor":"2026-01-01T00:00:00Z","payload":""}`, i, every)
+	def = strings.Replace(def, `"payload":""`, `"payload":"`+strings.Repeat("x", max(size-len(def), 0))+`"`, 1)
+	return kv.Entry[[]byte]{Key: fmt.Sprintf("job-%07d", i), Value: []byte(def), Revision: uint64(i + 1), Created: time.Now()}
+}
+
+// benchJobs are jobs with a payload of 128 bytes that are due once and then
+// not for a long time.
+func benchJobs(n int) agenda {
+	list := make(agenda, n)
+	for i := range list {
+		list[i] = newBook().read(benchEntry(i, 128+140, 100*24*time.Hour))
+	}
+	return list
+}

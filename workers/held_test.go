@@ -1,0 +1,50 @@
+package workers
+
+import "testing"
+
+func TestHeld(t *testing.T) {
+	var h held
+	of := func(created int64, sequence uint64) *attempt { return &attempt{key: key{created, sequence}} }
+	expect := func(what string, a *attempt, fresh, done bool) {
+		t.Helper()
+		if f, d := h.add(a); f != fresh || d != done {
+			t.Errorf("%s: fresh %v, done %v, want %v, %v", what, f, d, fresh, done)
+		}
+	}
+	first, failed := of(1, 1), of(1, 2)
+	expect("first", first, true, false)
+	expect("the same, under way", of(1, 1), false, false)
+	expect("of another stream", of(2, 1), true, false)
+	expect("a second", failed, true, false)
+	h.remove(first, true)
+	h.remove(failed, false)
+	expect("the first again, acknowledged", of(1, 1), false, true)
+	expect("the second again, given back", of(1, 2), true, false)
+	for i := range uint64(remembered) {
+		a := of(3, i)
+		expect("many", a, true, false)
+		h.remove(a, true)
+	}
+	expect("the first again, forgotten", of(1, 1), true, false)
+	if len(h.done) != remembered {
+		t.Errorf("%d remembered, want %d", len(h.done), remembered)
+	}
+}
+
+func TestTally(t *testing.T) {
+	var open tally
+	if !open.enter() {
+		t.Fatal("closed")
+	}
+	empty := open.close()
+	if open.enter() {
+		t.Error("entered after the end")
+	}
+	select {
+	case <-empty:
+		t.Fatal("empty too early")
+	default:
+	}
+	open.leave()
+	<-empty
+}
