@@ -55,6 +55,9 @@ func (v *verbs) read(ctx context.Context, name string) (*present, error) {
 	if p.there {
 		p.job, p.fields, p.err = parseStored(p.key, e.Value)
 		p.slot, _ = v.s.book.lookup(p.key)
+		if p.err == nil && len(e.Value) > maxDefinition(v.s.nc) {
+			p.err = errOversize
+		}
 	}
 	return p, nil
 }
@@ -62,6 +65,13 @@ func (v *verbs) read(ctx context.Context, name string) (*present, error) {
 func notFound(name string) error {
 	return &Error{Code: 404, Field: "name", Message: fmt.Sprintf("there is no job %q", name)}
 }
+
+// errOversize is what is wrong with a definition that was put into the bucket
+// by hand and does not fit into a trigger.
+var errOversize = errors.New("too large for a trigger: make the payload smaller, or raise the server's max_payload")
+
+// errUnreadable refuses to change a definition of which nothing can be read.
+var errUnreadable = &Error{Code: 409, Message: "the stored definition cannot be read", Hint: "correct it with put, or delete it"}
 
 // must is read for verbs that need the job to be there.
 func (v *verbs) must(ctx context.Context, name string) (*present, error) {
@@ -243,6 +253,9 @@ func (v *verbs) activate(ctx context.Context, data []byte) ([]byte, error) {
 		if p.active() && schedule == nil {
 			return nil, nil
 		}
+		if p.fields == nil {
+			return nil, errUnreadable
+		}
 		fields := p.fields.set("active", []byte("true"))
 		if schedule != nil {
 			fields = fields.set("schedule", schedule)
@@ -265,7 +278,7 @@ func (v *verbs) deactivate(ctx context.Context, data []byte) ([]byte, error) {
 			return nil, notFound(name)
 		}
 		if p.fields == nil {
-			return nil, &Error{Code: 409, Message: "the stored definition cannot be read", Hint: "correct it with put, or delete it"}
+			return nil, errUnreadable
 		}
 		if p.job != nil && !p.job.Enabled() {
 			return nil, nil
