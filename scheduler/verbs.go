@@ -55,7 +55,7 @@ func (v *verbs) read(ctx context.Context, name string) (*present, error) {
 	if p.there {
 		p.job, p.fields, p.err = parseStored(p.key, e.Value)
 		p.slot, _ = v.s.book.lookup(p.key)
-		if p.err == nil && len(e.Value) > maxDefinition(v.s.nc) {
+		if p.err == nil && len(e.Value) > v.s.book.limit {
 			p.err = errOversize
 		}
 	}
@@ -102,8 +102,8 @@ func (v *verbs) change(ctx context.Context, name string, decide func(*present) (
 			return v.reply(p.key, p.fields, p.revision), nil
 		}
 		def := fields.bytes()
-		if limit := maxDefinition(v.s.nc); len(def) > limit {
-			return nil, &Error{Code: 413, Message: fmt.Sprintf("the definition has %d bytes: at most %d", len(def), limit), Hint: "make the payload smaller, or raise the server's max_payload"}
+		if size, limit := fields.size(), maxDefinition(v.s.nc); size > limit {
+			return nil, &Error{Code: 413, Message: fmt.Sprintf("the definition has %d bytes: at most %d", size, limit), Hint: "make the payload smaller, or raise the server's max_payload"}
 		}
 		rev, err := v.s.jobs.bucket.Update(ctx, p.key, def, p.revision)
 		if errors.Is(err, kv.ErrConflict) && try < casTries {
@@ -119,8 +119,23 @@ func (v *verbs) change(ctx context.Context, name string, decide func(*present) (
 	}
 }
 
-// maxDefinition is how many bytes a definition may have on this server.
+// maxDefinition is how many bytes a definition may have on this server, but
+// for the fields that the scheduler writes, which take ownFields at most.
 func maxDefinition(nc *nats.Conn) int { return int(nc.MaxPayload()) - headroom }
+
+const ownFields = 256
+
+// size is how many bytes a definition has without the scheduler's own fields:
+// what fits once must fit when it is deactivated or completed, too.
+func (o object) size() int {
+	n := 2
+	for _, f := range o {
+		if f.name != "active" && !fromReply[f.name] {
+			n += len(f.name) + len(f.value) + len(`"":,`)
+		}
+	}
+	return n
+}
 
 // confirm returns when a hand with the revision is acknowledged: from then on
 // no trigger of an older definition follows, whatever happens to anybody.
