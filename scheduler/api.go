@@ -61,13 +61,16 @@ func (a *api) start(ctx context.Context) error {
 	a.mu.Unlock()
 	ctx, a.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	v := verbs{s: a.s, ring: workers.NewDispatcher(a.s.js, a.s.ns)}
-	for name, do := range map[string]verb{
-		"create": v.create, "put": v.put, "update": v.update, "get": v.get, "list": v.list, "delete": v.remove,
-		"activate": v.activate, "deactivate": v.deactivate, "run": v.run, "next": v.next,
+	for _, e := range []struct {
+		name string
+		do   verb
+	}{
+		{"create", v.create}, {"put", v.put}, {"update", v.update}, {"get", v.get}, {"list", v.list}, {"delete", v.remove},
+		{"activate", v.activate}, {"deactivate", v.deactivate}, {"run", v.run}, {"next", v.next},
 	} {
-		err := svc.AddEndpoint(name, a.handler(ctx, do), micro.WithEndpointSubject(a.s.ns.JobsSubject(name)))
+		err := svc.AddEndpoint(e.name, a.handler(ctx, e.do), micro.WithEndpointSubject(a.s.ns.JobsSubject(e.name)))
 		if err != nil {
-			return fmt.Errorf("serve the management API: %s: %w", name, err)
+			return fmt.Errorf("serve the management API: %s: %w", e.name, err)
 		}
 	}
 	_ = a.s.nc.FlushTimeout(time.Second) // should it fail, the connection tells the server later

@@ -263,7 +263,7 @@ func (b *book) missedRun(key string, s stretch) (workers.Run, bool) {
 	}
 	return workers.Run{
 		Run: occurrence{key, first}.runID(), Job: key, Service: j.service, Channel: workers.ChannelScheduler,
-		Due: stamp(first).Time(), Finished: stamp(s.To).Time(), Outcome: workers.OutcomeMissed,
+		Due: stamp(first).Time(), Finished: s.To.Time(), Outcome: workers.OutcomeMissed,
 		Missed: &workers.Missed{From: stamp(first).Time(), To: stamp(last).Time(), Count: n, More: more},
 	}, true
 }

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -40,7 +41,7 @@ func TestScheduleIsUndoneByNothingUnknown(t *testing.T) {
 		t.Errorf("%+v, %v", s, err)
 	}
 	_, err := decodeSchedule([]byte(text), true)
-	if e, ok := err.(*Error); !ok || e.Code != 400 || e.Field != "schedule.Cron" {
+	if e, ok := errors.AsType[*Error](err); !ok || e.Code != 400 || e.Field != "schedule.colour" {
 		t.Errorf("strictly: %v", err)
 	}
 }
@@ -51,11 +52,11 @@ func TestScheduleRefuses(t *testing.T) {
 		{`5`, "schedule", "not a JSON object"},
 		{`"1h"`, "schedule", "not a JSON object"},
 		{`[]`, "schedule", "not a JSON object"},
-		{`{`, "schedule", "not a JSON object"},
-		{`{"at":` + strings.Repeat("[", 10_001) + strings.Repeat("]", 10_001) + `}`, "schedule", "not a JSON object"},
-		{`{"at":` + strings.Repeat("[", 5_000) + strings.Repeat("]", 5_000) + `}`, "schedule.at", "cannot read [[["},
+		{`{`, "schedule", "broken JSON"},
+		{`{"at":` + strings.Repeat("[", 10_001) + strings.Repeat("]", 10_001) + `}`, "schedule", "nested deeper"},
+		{`{"at":` + strings.Repeat("[", 900) + strings.Repeat("]", 900) + `}`, "schedule.at", "cannot read [[["},
 
-		{`null`, "schedule", "0 of"},
+		{`null`, "schedule", "not a JSON object"},
 		{`{}`, "schedule", "0 of"},
 		{`{"cron":"","start":"2026-01-01T00:00:00Z"}`, "schedule", "0 of"},
 		{`{"at":"2026-01-01T00:00:00Z","every":"1h"}`, "schedule", "2 of"},
@@ -119,7 +120,7 @@ func TestScheduleRefuses(t *testing.T) {
 		if err == nil {
 			_, err = s.Compile(0)
 		}
-		e, ok := err.(*Error)
+		e, ok := errors.AsType[*Error](err)
 		if !ok || e.Code != 400 || e.Field != c.field || !strings.Contains(e.Message, c.message) {
 			t.Errorf("%.80s: %v; want %s: %s", c.text, err, c.field, c.message)
 		} else if len(e.Message) > 300 {

@@ -17,9 +17,6 @@ const (
 	// openTries is how often an opening is tried again that a stranger's
 	// message has come before.
 	openTries = 20
-	// hurryEvery is how often the log is read, for pollEvery, once its release
-	// was heard: what goes to the log is heard a moment before it is stored.
-	hurryEvery = 5 * time.Millisecond
 )
 
 // standBy returns nil when the log is to be opened: when its last hand was read
@@ -74,3 +71,7 @@ func (s *Scheduler) standBy(ctx context.Context, starting bool) error {
 		}
 	}
 }
+
+// hurryEvery is how often the log is read once its release was heard: what
+// goes to the log is heard a moment before it is stored.
+const hurryEvery = 5 * time.Millisecond

@@ -2,9 +2,9 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -48,7 +48,7 @@ func newFleet(t *testing.T, url string, size int, env ...string) *fleet {
 	}
 	f := &fleet{
 		T: t, nc: nc, procs: map[int]*exec.Cmd{}, rings: make(chan *nats.Msg, 100_000),
-		env: append(env, "HOME="+t.TempDir(), "PATH="+os.Getenv("PATH"), "GORACE=halt_on_error=1", "BELLHOP_NATS_URL="+url),
+		env: append(env, "HOME="+t.TempDir(), "PATH="+os.Getenv("PATH"), "GORACE=halt_on_error=1 atexit_sleep_ms=0", "BELLHOP_NATS_URL="+url),
 	}
 	if _, err := nc.ChanSubscribe("bellhop.trigger.>", f.rings); err != nil {
 		t.Fatal(err)
@@ -105,20 +105,11 @@ func (f *fleet) leader(others ...int) int {
 			if err != nil {
 				f.Fatalf("no process in the name %q", pong.Name)
 			}
-			if pong.Leading && !contains(others, pid) {
+			if pong.Leading && !slices.Contains(others, pid) {
 				return pid
 			}
 		}
 	}
-}
-
-func contains(list []int, pid int) bool {
-	for _, p := range list {
-		if p == pid {
-			return true
-		}
-	}
-	return false
 }
 
 // awaitRing returns when a trigger is published that was due after the time.
@@ -278,6 +269,6 @@ func TestFleet(t *testing.T) {
 		t.Errorf("the counted job is %s, %s", done.State, done.Reason)
 	}
 	if n := len(dues(t, js, "tick")); n < rounds {
-		t.Fatal(fmt.Sprintf("only %d triggers", n))
+		t.Fatalf("only %d triggers", n)
 	}
 }
