@@ -3,10 +3,12 @@ package scheduler_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/bellhop-run/bellhop/kv"
 	"github.com/bellhop-run/bellhop/scheduler"
 	"github.com/bellhop-run/bellhop/workers"
 	"github.com/nats-io/nats.go/jetstream"
@@ -232,12 +234,16 @@ func TestList(t *testing.T) {
 	inBubble(t, func(h *house) {
 		h.start(scheduler.Options{})
 		h.same("nothing", h.ask("list", ""), `{"jobs":[]}`)
-		b, err := h.js.KeyValue(h.Context(), "bellhop-jobs")
+		b, err := kv.Open[[]byte](h.Context(), h.js, "bellhop-jobs")
 		h.ok(err)
 		const n = 2500
-		for i := range n { // by hand: faster
-			_, err := b.PutString(h.Context(), fmt.Sprintf("bulk-%04d", i), fmt.Sprintf(
-				`{"service":"s%d","schedule":{"cron":"0 0 1 1 *"},"payload":"%s","labels":{"mod":"%d","all":"yes"},"active":%t}`, i%5, strings.Repeat("p", 300), i%7, i%2 == 0))
+		var all []kv.Change[[]byte]
+		for i := range n {
+			all = append(all, kv.Change[[]byte]{Key: fmt.Sprintf("bulk-%04d", i), Value: fmt.Appendf(nil,
+				`{"service":"s%d","schedule":{"cron":"0 0 1 1 *"},"payload":"%s","labels":{"mod":"%d","all":"yes"},"active":%t}`, i%5, strings.Repeat("p", 300), i%7, i%2 == 0)})
+		}
+		for some := range slices.Chunk(all, 500) {
+			_, err := b.Apply(h.Context(), some)
 			h.ok(err)
 		}
 		h.do("create", `{"name":"Zoë's job","service":"s","schedule":{"every":"1h"}}`)

@@ -112,21 +112,14 @@ func TestSizes(t *testing.T) {
 			`"on_success":"job:` + strings.Repeat("x", 200) + `","on_failure":"job:` + strings.Repeat("<", 195) + `","timeout":"52w1ms","expires":"52w1ms","overlap":"replace","history":"failures",` +
 			`"retry":{"attempts":1000,"backoff":"52w1ms","max_backoff":"52w1ms"},"payload":"`
 		size := func(n int) string { return head + strings.Repeat("p", n) + `"}` }
-		fits, too := 1<<20-8192, 1<<20-len(head)-2
-		h.refuses("create", size(too), 413, "", "at most")
-		for too-fits > 1 {
-			mid := (fits + too) / 2
-			if _, e := h.try("put", size(mid)); e == nil {
-				fits = mid
-			} else if e.Code != 413 {
-				t.Fatalf("%d bytes: %d %v", mid, e.Code, e)
-			} else {
-				too = mid
-			}
+		too := 1<<20 - len(head) - 2
+		var has, limit int
+		e := h.refuses("create", size(too), 413, "", "at most")
+		if _, err := fmt.Sscanf(e.Message, "the definition has %d bytes: at most %d", &has, &limit); err != nil || limit != 1<<20-4096 {
+			t.Fatalf("%s: %v", e.Message, err)
 		}
-		if fits == 1<<20-8192 {
-			t.Errorf("only %d bytes fit", fits)
-		}
+		fits := too - (has - limit)
+		h.refuses("create", size(fits+1), 413, "", "at most")
 		h.do("put", size(fits))
 		h.do("deactivate", `{"name":`+string(scheduler.Text(name))+`}`)
 		h.do("activate", `{"name":`+string(scheduler.Text(name))+`}`)
