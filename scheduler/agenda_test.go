@@ -82,7 +82,7 @@ func TestAgendaIsInOrder(t *testing.T) {
 				slices.SortFunc(sorted, order)
 			},
 		})
-		for range len(sorted) { // taken out one by one
+		for range sorted { // taken out one by one
 			check(t)
 			a.remove(a.top())
 			sorted = sorted[1:]

@@ -18,7 +18,7 @@ func TestClient(t *testing.T) {
 		every := scheduler.Schedule{Every: scheduler.Duration(time.Minute)}
 		j, err := c.Create(ctx, &scheduler.Job{Name: "a b", Service: "s", Schedule: every, Payload: scheduler.Text("hello"), Labels: map[string]string{"k": "v"}})
 		h.ok(err)
-		if j.State != scheduler.StateActive || j.Revision == 0 || j.Next.Sub(time.Now()) < 59*time.Second || string(j.Payload) != `"hello"` || !j.Enabled() {
+		if j.State != scheduler.StateActive || j.Revision == 0 || time.Until(j.Next) < 59*time.Second || string(j.Payload) != `"hello"` || !j.Enabled() {
 			t.Errorf("created: %+v", j)
 		}
 		_, err = c.Create(ctx, j)

@@ -141,7 +141,7 @@ func TestBrokenByHand(t *testing.T) {
 		}
 		time.Sleep(3 * time.Second)
 		e.kill()
-		e = h.lead(scheduler.Options{Embedded: true})
+		h.lead(scheduler.Options{Embedded: true})
 		time.Sleep(3 * time.Second)
 		h.same("rung", h.keys(), []string{"canary"})
 		seen := 0

@@ -69,17 +69,17 @@ func notFound(name string) error {
 	return &Error{Code: 404, Field: "name", Message: fmt.Sprintf("there is no job %q", name)}
 }
 
-// elsewhere tells that nobody has taken the request: a cluster's stream has no
-// leader for some seconds after its server was lost. Nothing was done, so it
-// may be tried again.
-func elsewhere(err error) bool { return errors.Is(err, nats.ErrNoResponders) }
-
 // errOversize is what is wrong with a definition that was put into the bucket
 // by hand and does not fit into a trigger.
 var errOversize = errors.New("too large for a trigger: make the payload smaller, or raise the server's max_payload")
 
 // errUnreadable refuses to change a definition of which nothing can be read.
 var errUnreadable = &Error{Code: 409, Message: "the stored definition cannot be read", Hint: "correct it with put, or delete it"}
+
+// elsewhere tells that nobody has taken the request: a cluster's stream has no
+// leader for some seconds after its server was lost. Nothing was done, so it
+// may be tried again.
+func elsewhere(err error) bool { return errors.Is(err, nats.ErrNoResponders) }
 
 // must is read for verbs that need the job to be there.
 func (v *verbs) must(ctx context.Context, name string) (*present, error) {
