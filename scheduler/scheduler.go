@@ -244,7 +244,10 @@ func (s *Scheduler) cycle(ctx context.Context) error {
 			s.metrics.epochs.Inc()
 		}
 		if ctx.Err() != nil {
-			return err
+			if err != nil {
+				s.logger.Warn("could not release the log: another scheduler waits for two seconds", "error", err)
+			}
+			return nil
 		}
 		s.logger.Warn("an epoch has ended", "error", err)
 		again = s.stillOurs(ctx)
