@@ -61,13 +61,16 @@ func (a *api) start(ctx context.Context) error {
 	a.mu.Unlock()
 	ctx, a.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	v := verbs{s: a.s, ring: workers.NewDispatcher(a.s.js, a.s.ns)}
-	for name, do := range map[string]verb{
-		"create": v.create, "put": v.put, "update": v.update, "get": v.get, "list": v.list, "delete": v.remove,
-		"activate": v.activate, "deactivate": v.deactivate, "run": v.run, "next": v.next,
+	for _, e := range []struct {
+		name string
+		do   verb
+	}{
+		{"create", v.create}, {"put", v.put}, {"update", v.update}, {"get", v.get}, {"list", v.list}, {"delete", v.remove},
+		{"activate", v.activate}, {"deactivate", v.deactivate}, {"run", v.run}, {"next", v.next},
 	} {
-		err := svc.AddEndpoint(name, a.handler(ctx, do), micro.WithEndpointSubject(a.s.ns.JobsSubject(name)))
+		err := svc.AddEndpoint(e.name, a.handler(ctx, e.do), micro.WithEndpointSubject(a.s.ns.JobsSubject(e.name)))
 		if err != nil {
-			return fmt.Errorf("serve the management API: %s: %w", name, err)
+			return fmt.Errorf("serve the management API: %s: %w", e.name, err)
 		}
 	}
 	_ = a.s.nc.FlushTimeout(time.Second) // should it fail, the connection tells the server later
@@ -185,7 +188,7 @@ func oneLine(s string) string {
 }
 
 // maxText bounds each text of a refusal, in bytes: it may hold what was sent.
-const maxText = 400
+const maxText = 600
 
 // brief cuts what is too long for a reply.
 func (e *Error) brief() *Error {
@@ -208,8 +211,9 @@ func apiError(err error) *Error {
 		return &Error{Code: 413, Field: "payload", Message: "too large for a trigger", Hint: "make the payload smaller, or raise the server's max_payload"}
 	case errors.Is(err, kv.ErrConflict):
 		return &Error{Code: 409, Message: "somebody else is changing this job", Hint: "read it and try again"}
-	case errors.Is(err, errLost), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return &Error{Code: 503, Message: "not confirmed", Hint: "read the job and try again"}
+	case errors.Is(err, errLost), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled),
+		elsewhere(err), errors.Is(err, nats.ErrTimeout), errors.Is(err, nats.ErrDisconnected), errors.Is(err, nats.ErrReconnectBufExceeded):
+		return &Error{Code: 503, Message: "not confirmed: " + err.Error(), Hint: "read the job and try again"}
 	}
 	return (&Error{Code: 500, Message: err.Error(), Hint: "the scheduler's log may say more"}).brief()
 }

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -70,7 +71,7 @@ func TestCronRefuses(t *testing.T) {
 	} {
 		s := Schedule{Cron: c.expr}
 		_, err := s.Compile(0)
-		e, ok := err.(*Error)
+		e, ok := errors.AsType[*Error](err)
 		if !ok || e.Code != 400 || e.Field != "schedule.cron" || !strings.Contains(e.Message, c.message) || !strings.Contains(e.Hint, c.hint) {
 			t.Errorf("%q: %v; want %q (%q)", c.expr, err, c.message, c.hint)
 		}

@@ -3,6 +3,7 @@ package scheduler
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 )
@@ -176,7 +177,7 @@ func (o object) set(name string, value []byte) object {
 	case value == nil:
 		return append(o[:i:i], o[i+1:]...)
 	case i < 0:
-		return append(o[:len(o):len(o)], field{name: name, value: value})
+		return append(slices.Clip(o), field{name: name, value: value})
 	}
 	c := append(object(nil), o...)
 	c[i].value = value

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"encoding/json"
+	"errors"
 	"testing"
 )
 
@@ -75,7 +76,7 @@ func FuzzSchedule(f *testing.F) {
 
 func checkRefusal(t *testing.T, err error) {
 	t.Helper()
-	e, ok := err.(*Error)
+	e, ok := errors.AsType[*Error](err)
 	if !ok || e == nil || e.Code != 400 || e.Field == "" || e.Message == "" {
 		t.Fatalf("%#v", err)
 	}

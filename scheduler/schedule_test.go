@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -40,7 +41,7 @@ func TestScheduleIsUndoneByNothingUnknown(t *testing.T) {
 		t.Errorf("%+v, %v", s, err)
 	}
 	_, err := decodeSchedule([]byte(text), true)
-	if e, ok := err.(*Error); !ok || e.Code != 400 || e.Field != "schedule.colour" {
+	if e, ok := errors.AsType[*Error](err); !ok || e.Code != 400 || e.Field != "schedule.colour" {
 		t.Errorf("strictly: %v", err)
 	}
 }
@@ -119,7 +120,7 @@ func TestScheduleRefuses(t *testing.T) {
 		if err == nil {
 			_, err = s.Compile(0)
 		}
-		e, ok := err.(*Error)
+		e, ok := errors.AsType[*Error](err)
 		if !ok || e.Code != 400 || e.Field != c.field || !strings.Contains(e.Message, c.message) {
 			t.Errorf("%.80s: %v; want %s: %s", c.text, err, c.field, c.message)
 		} else if len(e.Message) > 300 {

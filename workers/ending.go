@@ -51,7 +51,7 @@ func (e ending) send() {
 		if answer := e.w.records.put(&e.run, e.place); again && answer != nil {
 			select { // the next attempt reads its last error there
 			case <-answer.Ok():
-			case <-answer.Err():
+			case <-answer.Err(): //nolint:errcheck // the recorder tells of it
 			case <-time.After(settleTime):
 			}
 		}

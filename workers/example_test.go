@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/bellhop-run/bellhop/kv/natstest"
@@ -117,7 +118,7 @@ func ExampleWorker_HandleFunc() {
 	ctx, stop := context.WithCancel(context.Background())
 	w := workers.New(nc, workers.Options{Logger: quiet()})
 	w.HandleFunc("double", func(_ context.Context, t *workers.Trigger) ([]byte, error) {
-		return append(t.Payload[:len(t.Payload):len(t.Payload)], t.Payload...), nil
+		return append(slices.Clip(t.Payload), t.Payload...), nil
 	})
 	ended := make(chan error)
 	go func() { ended <- w.Run(ctx) }()

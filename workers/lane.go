@@ -193,16 +193,14 @@ func (l *lane) receive(ctx, hard context.Context, m jetstream.Msg) error {
 		return nil
 	default:
 	}
-	l.waiting.Add(1)
-	go func() {
-		defer l.waiting.Done()
+	l.waiting.Go(func() {
 		select {
 		case l.w.slots <- struct{}{}:
 			go a.run(hard)
 		case <-ctx.Done():
 			a.giveBack()
 		}
-	}()
+	})
 	return nil
 }
 

@@ -74,23 +74,23 @@ func (n Namespace) orDefault() Namespace {
 // String gives the namespace itself.
 func (n Namespace) String() string { return string(n.orDefault()) }
 
-// JobsBucket, StateBucket, TriggersStream, RingsStream, RunsStream and
-// DeadStream name what Bellhop keeps in NATS.
+// JobsBucket is the KV bucket of the definitions, by escaped name.
 func (n Namespace) JobsBucket() string { return n.String() + "-jobs" }
 
-// StateBucket is described at JobsBucket.
+// StateBucket is the KV bucket of what outlives a restart and is nobody's to
+// write but Bellhop's.
 func (n Namespace) StateBucket() string { return n.String() + "-state" }
 
-// TriggersStream is described at JobsBucket.
+// TriggersStream is the trigger log.
 func (n Namespace) TriggersStream() string { return n.String() + "-triggers" }
 
-// RingsStream is described at JobsBucket.
+// RingsStream holds what channels, people and services have rung.
 func (n Namespace) RingsStream() string { return n.String() + "-rings" }
 
-// RunsStream is described at JobsBucket.
+// RunsStream holds the records of runs.
 func (n Namespace) RunsStream() string { return n.String() + "-runs" }
 
-// DeadStream is described at JobsBucket.
+// DeadStream holds the dead letters.
 func (n Namespace) DeadStream() string { return n.String() + "-dead" }
 
 // TriggerSubject is where the scheduler rings a service; service must be

@@ -64,7 +64,7 @@ func (o Options) withDefaults() Options {
 	o.Backoff = min(max(cmp.Or(o.Backoff, time.Second), time.Millisecond), maxBackoff)
 	o.MaxBackoff = min(max(cmp.Or(o.MaxBackoff, time.Minute), o.Backoff), maxBackoff)
 	if o.Logger == nil {
-		o.Logger = slog.Default()
+		o.Logger = slog.Default() //nolint:forbidigo // whoever writes a first service is to see its trouble
 	}
 	return o
 }
@@ -191,7 +191,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.log.Info("worker is stopping", "running", len(w.slots))
 	answering.stop()
 	pulling.Wait()
-	w.drain(kill, hard, lanes)
+	w.drain(hard, kill, lanes)
 	still()
 	beating.Wait()
 	w.log.Info("worker stopped")
@@ -238,7 +238,7 @@ func (w *Worker) lanes() []*lane {
 const settleTime = 2 * time.Second
 
 // drain waits for the attempts under way; what does not end is given back.
-func (w *Worker) drain(kill context.CancelCauseFunc, hard context.Context, lanes []*lane) {
+func (w *Worker) drain(hard context.Context, kill context.CancelCauseFunc, lanes []*lane) {
 	empty := w.open.close()
 	if !within(empty, w.o.DrainTimeout) {
 		w.log.Warn("cancelling what does not end", "running", len(w.slots))
