@@ -25,7 +25,7 @@ func TestCommandLine(t *testing.T) {
 	} {
 		t.Run(tt.args, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			if code := run(strings.Fields(tt.args), &stdout, &stderr); code != tt.code {
+			if code := run(strings.Fields(tt.args), strings.NewReader(""), &stdout, &stderr); code != tt.code {
 				t.Errorf("exits with %d, want %d", code, tt.code)
 			}
 			if !strings.Contains(stdout.String(), tt.stdout) || !strings.Contains(stderr.String(), tt.stderr) {

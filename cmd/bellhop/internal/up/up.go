@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/embedded"
+	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/screen"
 	"github.com/bellhop-run/bellhop/cmd/internal/config"
 	"github.com/bellhop-run/bellhop/cmd/internal/connect"
 	"github.com/bellhop-run/bellhop/cmd/internal/web"
@@ -45,7 +46,7 @@ type Options struct {
 
 // Run blocks until ctx is done, or something fails; then it drains.
 func Run(ctx context.Context, c config.Config, o Options) (err error) {
-	u := &up{config: c, o: o, screen: &screen{out: o.Out, colour: o.Colour}}
+	u := &up{config: c, o: o, screen: screen.New(o.Out, o.Colour)}
 	defer func() { err = errors.Join(err, u.close()) }()
 	if err = u.open(ctx); err == nil {
 		err = u.run(ctx)
@@ -53,7 +54,7 @@ func Run(ctx context.Context, c config.Config, o Options) (err error) {
 	if stopped := ctx.Err() != nil && errors.Is(err, context.Canceled); err != nil && !stopped {
 		return err
 	}
-	u.screen.say("bye: %s", u.screen.total())
+	u.screen.Say("bye: %s", u.screen.Total())
 	return nil
 }
 
@@ -61,7 +62,7 @@ func Run(ctx context.Context, c config.Config, o Options) (err error) {
 type up struct {
 	config config.Config
 	o      Options
-	screen *screen
+	screen *screen.Screen
 
 	http   net.Listener     // nil: no HTTP
 	server *embedded.Server // nil: NATS is elsewhere
@@ -126,7 +127,7 @@ func (u *up) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w := workers.New(u.workerConn, workers.Options{Namespace: u.config.Namespace, Logger: u.o.Logger, OnRun: u.screen.run})
+	w := workers.New(u.workerConn, workers.Options{Namespace: u.config.Namespace, Logger: u.o.Logger, OnRun: u.screen.Run})
 	stock.Register(w, u.o.Logger)
 
 	mux, err := web.Handler("bellhop up", wiring.Checks(u.schedulerConn, s), s, w)
@@ -149,7 +150,7 @@ func (u *up) run(ctx context.Context) error {
 	group.Go(func() error {
 		<-running.Done()
 		if ctx.Err() != nil {
-			u.screen.say("draining: what is under way may finish; Ctrl-C again leaves it")
+			u.screen.Say("draining: what is under way may finish; Ctrl-C again leaves it")
 		}
 		return nil
 	})
@@ -177,6 +178,6 @@ func (u *up) greet(ctx context.Context, s *scheduler.Scheduler) error {
 			return err
 		}
 	}
-	u.screen.say("%s\n", g)
+	u.screen.Say("%s\n", g)
 	return nil
 }

@@ -1,4 +1,6 @@
-package up
+// Package screen shows runs on a terminal, one line each, and keeps whatever a
+// name or an error holds from moving its cursor.
+package screen
 
 import (
 	"fmt"
@@ -28,13 +30,13 @@ const (
 	reset  = "\x1b[0m"
 )
 
-// screen shows runs, one line each:
+// Screen shows runs, one line each:
 //
 //	14:03:22.000   +1.2ms  My Sample             log-input       ok        310µs
 //
 // which is when it was due, how late it started, the job, the service, the
 // outcome and how long it took.
-type screen struct {
+type Screen struct {
 	out    io.Writer
 	colour bool
 
@@ -42,25 +44,28 @@ type screen struct {
 	runs, failed int
 }
 
-// say prints lines that are not runs.
-func (s *screen) say(format string, args ...any) {
+// New shows runs on out, in colours if they are asked for.
+func New(out io.Writer, colour bool) *Screen { return &Screen{out: out, colour: colour} }
+
+// Say prints lines that are not runs.
+func (s *Screen) Say(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fmt.Fprintf(s.out, format+"\n", args...)
 }
 
-// run prints one attempt. It is called by many goroutines.
-func (s *screen) run(r workers.Run) {
-	due, late := r.Due, "+"+short(r.Lateness())
+// Run prints one attempt. It may be called by many goroutines.
+func (s *Screen) Run(r workers.Run) {
+	due, late := r.Due, "+"+Short(r.Lateness())
 	if due.IsZero() {
 		due, late = r.Started, "-" // rung, and not due at any time
 	}
 	line := fmt.Sprintf("%s %9s  %s  %s  %s %8s",
 		s.paint(faint, due.Local().Format("15:04:05.000")), late,
-		pad(jobName(r.Job), jobWidth), pad(r.Service, serviceWidth),
-		s.paint(outcomeColour(r.Outcome), pad(r.Outcome, 9)), short(r.Duration()))
+		pad(JobName(r.Job), jobWidth), pad(r.Service, serviceWidth),
+		s.paint(outcomeColour(r.Outcome), pad(r.Outcome, 9)), Short(r.Duration()))
 	if r.Error != "" {
-		line += "  " + oneLine(r.Error)
+		line += "  " + OneLine(r.Error)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,8 +76,8 @@ func (s *screen) run(r workers.Run) {
 	fmt.Fprintln(s.out, line)
 }
 
-// total says what all the runs came to.
-func (s *screen) total() string {
+// Total says what all the runs came to.
+func (s *Screen) Total() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -91,7 +96,7 @@ func count(n int, what string) string {
 	return strconv.Itoa(n) + " " + what + "s"
 }
 
-func (s *screen) paint(colour, text string) string {
+func (s *Screen) paint(colour, text string) string {
 	if !s.colour {
 		return text
 	}
@@ -108,20 +113,20 @@ func outcomeColour(outcome string) string {
 	return yellow
 }
 
-// jobName gives a job's name, whatever somebody has put in its place.
-func jobName(key string) string {
+// JobName gives a job's name, whatever somebody has put in its place.
+func JobName(key string) string {
 	if key == "" {
 		return "-"
 	}
 	name, err := workers.Unescape(key)
 	if err != nil {
-		return oneLine(key)
+		return OneLine(key)
 	}
-	return oneLine(name)
+	return OneLine(name)
 }
 
-// oneLine gives a bounded text that cannot move the cursor.
-func oneLine(s string) string {
+// OneLine gives a bounded text that cannot move the cursor.
+func OneLine(s string) string {
 	const most = 160
 	s = strings.Map(func(r rune) rune {
 		switch {
@@ -146,9 +151,9 @@ func pad(s string, width int) string {
 	return s
 }
 
-// short writes a duration with three digits, and seconds at the least: 310µs,
+// Short writes a duration with three digits, and seconds at the least: 310µs,
 // 1.23ms, 2.5s, 1m30s.
-func short(d time.Duration) string {
+func Short(d time.Duration) string {
 	unit := time.Nanosecond
 	for rest := d; rest >= 1000 && unit < time.Second; rest /= 10 {
 		unit *= 10

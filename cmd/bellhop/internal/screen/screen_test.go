@@ -1,4 +1,4 @@
-package up
+package screen
 
 import (
 	"strings"
@@ -41,7 +41,7 @@ func TestScreen(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var out strings.Builder
-			(&screen{out: &out}).run(tt.run)
+			(&Screen{out: &out}).Run(tt.run)
 			if diff := cmp.Diff(tt.want+"\n", out.String()); diff != "" {
 				t.Error(diff)
 			}
@@ -54,7 +54,7 @@ func TestScreenColours(t *testing.T) {
 		workers.OutcomeOK: green, workers.OutcomeDead: red, workers.OutcomeSkipped: yellow,
 	} {
 		var out strings.Builder
-		(&screen{out: &out, colour: true}).run(workers.Run{Service: "s", Outcome: outcome})
+		(&Screen{out: &out, colour: true}).Run(workers.Run{Service: "s", Outcome: outcome})
 		if !strings.Contains(out.String(), want+outcome) || strings.Count(out.String(), reset) != 2 {
 			t.Errorf("%s: %q", outcome, out.String())
 		}
@@ -63,20 +63,20 @@ func TestScreenColours(t *testing.T) {
 
 func TestTotal(t *testing.T) {
 	var out strings.Builder
-	s := &screen{out: &out}
-	if got := s.total(); got != "no runs" {
+	s := &Screen{out: &out}
+	if got := s.Total(); got != "no runs" {
 		t.Error(got)
 	}
-	s.run(workers.Run{Outcome: workers.OutcomeOK})
-	if got := s.total(); got != "1 run, all ok" {
+	s.Run(workers.Run{Outcome: workers.OutcomeOK})
+	if got := s.Total(); got != "1 run, all ok" {
 		t.Error(got)
 	}
 	var group sync.WaitGroup
 	for range 9 {
-		group.Go(func() { s.run(workers.Run{Outcome: workers.OutcomeDead}) })
+		group.Go(func() { s.Run(workers.Run{Outcome: workers.OutcomeDead}) })
 	}
 	group.Wait()
-	if got := s.total(); got != "10 runs, 9 not ok" {
+	if got := s.Total(); got != "10 runs, 9 not ok" {
 		t.Error(got)
 	}
 	if got := strings.Count(out.String(), "\n"); got != 10 {
@@ -95,7 +95,7 @@ func TestShort(t *testing.T) {
 		3*time.Hour + 25*time.Minute: "3h25m0s",
 		-5:                           "-5ns",
 	} {
-		if got := short(d); got != want {
+		if got := Short(d); got != want {
 			t.Errorf("%d is %s, want %s", d, got, want)
 		}
 	}
