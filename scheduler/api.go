@@ -211,8 +211,9 @@ func apiError(err error) *Error {
 		return &Error{Code: 413, Field: "payload", Message: "too large for a trigger", Hint: "make the payload smaller, or raise the server's max_payload"}
 	case errors.Is(err, kv.ErrConflict):
 		return &Error{Code: 409, Message: "somebody else is changing this job", Hint: "read it and try again"}
-	case errors.Is(err, errLost), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return &Error{Code: 503, Message: "not confirmed", Hint: "read the job and try again"}
+	case errors.Is(err, errLost), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled),
+		elsewhere(err), errors.Is(err, nats.ErrTimeout), errors.Is(err, nats.ErrDisconnected), errors.Is(err, nats.ErrReconnectBufExceeded):
+		return &Error{Code: 503, Message: "not confirmed: " + err.Error(), Hint: "read the job and try again"}
 	}
 	return (&Error{Code: 500, Message: err.Error(), Hint: "the scheduler's log may say more"}).brief()
 }

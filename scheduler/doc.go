@@ -76,10 +76,13 @@
 //
 // # Standing by
 //
-//	standBy ──end of log still for 2 s, or released──► openLog ──► lead
+//	standBy ──same hand for 2 s, or released──► openLog ─────────► lead
 //	   ▲                                                  │          │
 //	   └──────────────── refused ◄────────────────────────┘          │
 //	   └──────────────── somebody else's hand ◄──────────────────────┘
+//
+// The hand is watched and not the log's end, which strangers may move: what
+// they publish to bellhop.trigger.<service> reaches the service like any other.
 //
 // Time is the machine's: wall-clock time names due times and nothing else;
 // waiting is measured by the monotonic clock. There is no state per job and per

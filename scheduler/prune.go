@@ -25,31 +25,43 @@ func (s *Scheduler) prune(ctx context.Context) error {
 	return nil
 }
 
+// pruneLog drops first what is too old, and then from the oldest on what is
+// too much. How many messages that is can only be guessed from their mean size,
+// so it is done in a few steps.
 func (s *Scheduler) pruneLog(ctx context.Context) error {
-	info, err := s.log.Info(ctx)
-	if err != nil {
-		return fmt.Errorf("read the log's size: %w", err)
-	}
-	st := info.State
-	keepFrom := st.FirstSeq
-	if old := time.Now().Add(-s.opts.Keep); st.FirstTime.Before(old) && st.Msgs > 0 {
-		if keepFrom, err = s.firstSince(ctx, old, st.LastSeq); err != nil {
-			return err
+	for range pruneSteps {
+		info, err := s.log.Info(ctx)
+		if err != nil {
+			return fmt.Errorf("read the log's size: %w", err)
 		}
-	}
-	if excess := int64(st.Bytes) - s.opts.KeepBytes; excess > 0 && st.Msgs > 0 {
-		mean := max(int64(st.Bytes/st.Msgs), 1)
-		keepFrom = max(keepFrom, st.FirstSeq+uint64(excess/mean)+1)
-	}
-	keepFrom = min(keepFrom, s.purgeable.Load()+1)
-	if keepFrom <= st.FirstSeq {
-		return nil
-	}
-	if err := s.log.Purge(ctx, jetstream.WithPurgeSequence(keepFrom)); err != nil {
-		return fmt.Errorf("purge below %d: %w", keepFrom, err)
+		st := info.State
+		if st.Msgs == 0 {
+			return nil
+		}
+		keepFrom := st.FirstSeq
+		if old := time.Now().Add(-s.opts.Keep); st.FirstTime.Before(old) {
+			if keepFrom, err = s.firstSince(ctx, old, st.LastSeq); err != nil {
+				return err
+			}
+		}
+		if excess := int64(st.Bytes) - s.opts.KeepBytes; excess > 0 {
+			// Hands that were rolled up have left holes in the sequence.
+			part := float64(excess) / float64(st.Bytes)
+			keepFrom = max(keepFrom, st.FirstSeq+1+uint64(part*float64(st.LastSeq-st.FirstSeq)))
+		}
+		keepFrom = min(keepFrom, s.purgeable.Load()+1)
+		if keepFrom <= st.FirstSeq {
+			return nil
+		}
+		if err := s.log.Purge(ctx, jetstream.WithPurgeSequence(keepFrom)); err != nil {
+			return fmt.Errorf("purge below %d: %w", keepFrom, err)
+		}
 	}
 	return nil
 }
+
+// pruneSteps bounds one ageing of the log.
+const pruneSteps = 8
 
 // firstSince is the sequence of the first message stored at or after the time,
 // last + 1 if there is none.

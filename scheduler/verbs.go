@@ -45,6 +45,9 @@ func (v *verbs) read(ctx context.Context, name string) (*present, error) {
 	}
 	p := &present{key: workers.Escape(name)}
 	e, err := v.s.jobs.bucket.Get(ctx, p.key)
+	for elsewhere(err) && pause(ctx, retryWait) {
+		e, err = v.s.jobs.bucket.Get(ctx, p.key)
+	}
 	if err != nil && !errors.Is(err, kv.ErrNotFound) {
 		return nil, err
 	}
@@ -62,6 +65,11 @@ func (v *verbs) read(ctx context.Context, name string) (*present, error) {
 func notFound(name string) error {
 	return &Error{Code: 404, Field: "name", Message: fmt.Sprintf("there is no job %q", name)}
 }
+
+// elsewhere tells that nobody has taken the request: a cluster's stream has no
+// leader for some seconds after its server was lost. Nothing was done, so it
+// may be tried again.
+func elsewhere(err error) bool { return errors.Is(err, nats.ErrNoResponders) }
 
 // must is read for verbs that need the job to be there.
 func (v *verbs) must(ctx context.Context, name string) (*present, error) {
@@ -96,7 +104,7 @@ func (v *verbs) change(ctx context.Context, name string, decide func(*present) (
 			return nil, &Error{Code: 413, Message: fmt.Sprintf("the definition has %d bytes: at most %d", len(def), limit), Hint: "make the payload smaller, or raise the server's max_payload"}
 		}
 		rev, err := v.s.jobs.bucket.Update(ctx, p.key, def, p.revision)
-		if errors.Is(err, kv.ErrConflict) && try < casTries {
+		if errors.Is(err, kv.ErrConflict) && try < casTries || elsewhere(err) && pause(ctx, retryWait) {
 			continue
 		}
 		if err != nil {
@@ -364,7 +372,7 @@ func (v *verbs) remove(ctx context.Context, data []byte) ([]byte, error) {
 			return nil, notFound(name)
 		}
 		rev, err := v.s.jobs.bucket.Delete(ctx, p.key, p.revision)
-		if errors.Is(err, kv.ErrConflict) && try < casTries {
+		if errors.Is(err, kv.ErrConflict) && try < casTries || elsewhere(err) && pause(ctx, retryWait) {
 			continue
 		}
 		if err != nil {

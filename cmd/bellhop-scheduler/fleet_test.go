@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -140,31 +141,47 @@ func (f *fleet) end(pid int, sig os.Signal) {
 	}
 }
 
-// dues reads the due times of a job's triggers from the log, in its order.
+// dues reads the due times of a job's triggers from the log, in its order. A
+// cluster that is electing does not answer: then it begins again.
 func dues(t *testing.T, js jetstream.JetStream, key string) []time.Time {
 	t.Helper()
-	cons, err := js.OrderedConsumer(t.Context(), "bellhop-triggers", jetstream.OrderedConsumerConfig{
+	for {
+		list, err := readDues(t.Context(), js, key)
+		if err == nil {
+			return list
+		}
+		t.Logf("reading the log again: %v", err)
+	}
+}
+
+func readDues(ctx context.Context, js jetstream.JetStream, key string) ([]time.Time, error) {
+	cons, err := js.OrderedConsumer(ctx, "bellhop-triggers", jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{"bellhop.trigger.>"}, HeadersOnly: true,
 	})
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
+	messages, err := cons.Messages()
+	if err != nil {
+		return nil, err
+	}
+	defer messages.Stop()
 	var list []time.Time
 	for left := cons.CachedInfo().NumPending; left > 0; left-- {
-		m, err := cons.Next(jetstream.FetchMaxWait(time.Minute))
+		m, err := messages.Next()
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		if m.Headers().Get(workers.HeaderJob) != key {
 			continue
 		}
 		due, err := time.Parse(workers.DueLayout, m.Headers().Get(workers.HeaderDue))
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		list = append(list, due)
 	}
-	return list
+	return list, nil
 }
 
 // exactlyOnce fails unless the due times are a grid without a hole or a double.
@@ -201,11 +218,55 @@ func exactlyOnce(t *testing.T, list []time.Time, first time.Time, every time.Dur
 func TestFleet(t *testing.T) {
 	server := natstest.StartProcess(t, natstest.ProcessOptions{})
 	f := newFleet(t, server.URL, 3, "BELLHOP_GRACE=10m")
+	f.fight(6, func(int) {})
+}
+
+// TestFleetOnACluster does the same on three NATS servers with replicas 3, of
+// which one after the other is killed, too: each time the one that leads the
+// log's stream.
+func TestFleetOnACluster(t *testing.T) {
+	servers := natstest.StartCluster(t, 3)
+	var urls []string
+	for _, s := range servers {
+		urls = append(urls, s.URL)
+	}
+	f := newFleet(t, strings.Join(urls, ","), 3, "BELLHOP_GRACE=10m", "BELLHOP_REPLICAS=3")
+	js, err := jetstream.New(f.nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var down *natstest.Process
+	f.fight(6, func(round int) {
+		if down != nil {
+			down.Up()
+			down = nil
+			return
+		}
+		var leader string
+		for leader == "" {
+			if s, err := js.Stream(t.Context(), "bellhop-triggers"); err == nil && s.CachedInfo().Cluster != nil {
+				leader = s.CachedInfo().Cluster.Leader
+			}
+		}
+		for _, s := range servers {
+			if s.Name() == leader {
+				down = s
+				s.Kill()
+				t.Logf("killed the stream's leader %s", leader)
+			}
+		}
+	})
+}
+
+// fight runs so many rounds; disturb does something more in each of them.
+func (f *fleet) fight(rounds int, disturb func(round int)) {
+	t := f.T
 	js, err := jetstream.New(f.nc)
 	if err != nil {
 		t.Fatal(err)
 	}
 	client := scheduler.NewClient(f.nc, "")
+	f.leader() // with a new cluster it takes some seconds
 	tick, err := client.Create(t.Context(), &scheduler.Job{
 		Name: "tick", Service: "a", Schedule: scheduler.Schedule{Every: scheduler.Duration(100 * time.Millisecond)},
 	})
@@ -218,7 +279,6 @@ func TestFleet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rounds := 6
 	if n, err := strconv.Atoi(os.Getenv("BELLHOP_TEST_ROUNDS")); err == nil {
 		rounds = n
 	}
@@ -237,6 +297,7 @@ func TestFleet(t *testing.T) {
 			what = "stopped"
 			f.end(old, syscall.SIGTERM)
 		}
+		disturb(round)
 		f.leader(old)
 		f.awaitRing(struck)
 		t.Logf("%s: the next trigger came after %v", what, time.Since(struck).Round(time.Millisecond))

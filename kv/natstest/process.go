@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -36,6 +37,10 @@ type ProcessOptions struct {
 	Sync bool
 	// Port is where it listens; 0 means any free one, which it keeps.
 	Port int
+	// Name, ClusterPort and Routes make it one of a cluster: see StartCluster.
+	Name        string
+	ClusterPort int
+	Routes      []string
 }
 
 // StartProcess starts a server as a child process: the test binary itself,
@@ -50,6 +55,38 @@ func StartProcess(t testing.TB, o ProcessOptions) *Process {
 	t.Cleanup(p.Kill)
 	return p
 }
+
+// StartCluster starts so many server processes as one cluster. It may take a
+// few seconds until the cluster's JetStream has a leader.
+func StartCluster(t testing.TB, size int) []*Process {
+	t.Helper()
+	options := make([]ProcessOptions, size)
+	var routes []string
+	for i := range options {
+		options[i] = ProcessOptions{Name: fmt.Sprintf("n%d", i+1), ClusterPort: freePort(t)}
+		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", options[i].ClusterPort))
+	}
+	procs := make([]*Process, size)
+	for i, o := range options {
+		o.Routes = routes
+		procs[i] = StartProcess(t, o)
+	}
+	return procs
+}
+
+// freePort gives a port that nobody listened on a moment ago.
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// Name is the server's name in a cluster.
+func (p *Process) Name() string { return p.opts.Name }
 
 // Up starts the server on what the one before has stored.
 func (p *Process) Up() {
@@ -103,9 +140,14 @@ func beServer(options string) {
 	if o.Port == 0 {
 		o.Port = server.RANDOM_PORT
 	}
-	s, err := server.NewServer(&server.Options{
+	opts := &server.Options{
 		Host: "127.0.0.1", Port: o.Port, JetStream: true, StoreDir: o.Dir, SyncAlways: o.Sync, NoSigs: true, NoLog: true,
-	})
+	}
+	if o.ClusterPort > 0 {
+		opts.ServerName, opts.Routes = o.Name, server.RoutesFromStr(strings.Join(o.Routes, ","))
+		opts.Cluster = server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: o.ClusterPort}
+	}
+	s, err := server.NewServer(opts)
 	if err != nil {
 		panic(err)
 	}
