@@ -13,6 +13,9 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/jobs"
+	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/runs"
+	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/screen"
+	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/services"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/session"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/up"
 	"github.com/bellhop-run/bellhop/cmd/internal/config"
@@ -23,9 +26,12 @@ import (
 type commands struct {
 	session.Flags
 
-	Up      upCommand      `cmd:"" help:"Run a NATS server, a scheduler and a worker in this process."`
-	Job     jobs.Commands  `cmd:"" help:"Make, change, list and delete jobs."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Up      upCommand         `cmd:"" help:"Run a NATS server, a scheduler and a worker in this process."`
+	Job     jobs.Commands     `cmd:"" help:"Make, change, list and delete jobs."`
+	Service services.Commands `cmd:"" help:"List, ring and call services."`
+	Run     runs.Commands     `cmd:"" help:"Look at what was run."`
+	Watch   runs.Watch        `cmd:"" help:"Show runs as they end."`
+	Version versionCommand    `cmd:"" help:"Print the version."`
 }
 
 func main() {
@@ -109,19 +115,9 @@ func (u upCommand) Run(ctx context.Context, s *session.Session) error {
 	return up.Run(ctx, c, up.Options{
 		Demo:   u.Demo,
 		Out:    s.Out,
-		Colour: colourful(s.Out),
+		Colour: screen.Colourful(s.Out),
 		Logger: slog.New(slog.NewTextHandler(s.Err, &slog.HandlerOptions{ReplaceAttr: shortTime})),
 	})
-}
-
-// colourful says whether w is a terminal whose user has not asked for none.
-func colourful(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok || os.Getenv("NO_COLOR") != "" {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // shortTime leaves the day and the zone out of log lines: somebody watches.

@@ -1,33 +1,9 @@
 package main
 
 import (
-	"os/exec"
 	"strings"
 	"testing"
 )
-
-// client gives an environment in which commands find the server, and a
-// function that runs one of them.
-func client(t *testing.T, url string) (env []string, do func(args ...string)) {
-	env = environment(t, "BELLHOP_NATS_URL="+url, "TZ=UTC")
-	return env, func(args ...string) {
-		t.Helper()
-		c := exec.CommandContext(t.Context(), binary, args...)
-		c.Env = env
-		if out, err := c.CombinedOutput(); err != nil {
-			t.Fatalf("bellhop %q: %v\n%s", args, err, out)
-		}
-	}
-}
-
-// upHere starts a bellhop up and gives its URL.
-func upHere(t *testing.T) (p *running, url string) {
-	t.Helper()
-	p = start(t, environment(t, "BELLHOP_SYNC=1s"), "up")
-	url = p.await(t, `NATS +(nats://\S+),`)[1]
-	p.await(t, `^  nats `)
-	return p, url
-}
 
 // TestWatchJobs sees --watch print what is there and then what changes, and
 // nothing else.
@@ -64,5 +40,33 @@ func TestWatchJobs(t *testing.T) {
 		if said := list.said() + one.said(); strings.Contains(said, other) {
 			t.Errorf("it says %q, which was not asked for:\n%s", other, said)
 		}
+	}
+}
+
+// TestWatchRuns sees runs as they end, those that were asked for.
+func TestWatchRuns(t *testing.T) {
+	t.Parallel()
+	_, url := upHere(t)
+	env, do := client(t, url)
+	do("job", "create", "b", "-s", "echo", "--every", "1h")
+
+	lines := start(t, env, "watch")
+	jobs := start(t, env, "watch", "--job", "b", "-o", "json")
+	for _, p := range []*running{lines, jobs} {
+		p.awaitError(t, "Ctrl-C stops")
+	}
+	do("service", "call", "echo", "hello")
+	do("job", "run", "b", "--follow")
+	lines.await(t, `^\d\d:\d\d:\d\d\.\d{3} +-  - +echo +ok +\S+$`)
+	lines.await(t, `^\d\d:\d\d:\d\d\.\d{3} +-  b +echo +ok +\S+$`)
+	jobs.await(t, `^\{"run":"manual:.*"job":"b"`)
+	for _, p := range []*running{lines, jobs} {
+		p.interrupt(t)
+		if code := p.exits(); code != 0 {
+			t.Errorf("it exits with %d", code)
+		}
+	}
+	if strings.Contains(jobs.said(), "call:") {
+		t.Error("it says what was not asked for")
 	}
 }

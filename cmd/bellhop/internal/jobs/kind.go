@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/clock"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/output"
 	"github.com/bellhop-run/bellhop/scheduler"
 )
@@ -20,8 +21,8 @@ var kind = output.Kind[*scheduler.Job]{
 		{Title: "SERVICE", Text: func(j *scheduler.Job) string { return j.Service }},
 		{Title: "SCHEDULE", Text: func(j *scheduler.Job) string { return When(j.Schedule) }},
 		{Title: "STATE", Text: state},
-		{Title: "NEXT", Text: func(j *scheduler.Job) string { return Moment(j.Next, time.Now()) }},
-		{Title: "RUNS", Wide: true, Text: func(j *scheduler.Job) string { return runs(j) }},
+		{Title: "NEXT", Text: func(j *scheduler.Job) string { return clock.Show(j.Next, time.Now()) }},
+		{Title: "RUNS", Wide: true, Text: counted},
 		{Title: "MISSED", Wide: true, Text: func(j *scheduler.Job) string { return j.Missed }},
 		{Title: "LABELS", Wide: true, Text: func(j *scheduler.Job) string { return labels(j.Labels) }},
 		{Title: "REVISION", Wide: true, Text: func(j *scheduler.Job) string { return strconv.FormatUint(j.Revision, 10) }},
@@ -52,7 +53,7 @@ func state(j *scheduler.Job) string {
 	return j.State
 }
 
-func runs(j *scheduler.Job) string {
+func counted(j *scheduler.Job) string {
 	if j.Schedule.MaxRuns == 0 {
 		return ""
 	}
@@ -73,7 +74,7 @@ func When(s scheduler.Schedule) string {
 	var b strings.Builder
 	switch {
 	case !s.At.IsZero():
-		return "at " + s.At.Local().Format(timeLayout)
+		return "at " + s.At.Local().Format(clock.Layout)
 	case s.Cron != "":
 		b.WriteString("cron " + s.Cron)
 		if s.TimeZone != "" {
@@ -90,41 +91,12 @@ func When(s scheduler.Schedule) string {
 	return b.String()
 }
 
-// timeLayout shows times to people: this machine's, and how far it is off UTC.
-const timeLayout = "2006-01-02 15:04:05Z07:00"
-
-// Moment is a time and how far away it is; "-" is none.
-func Moment(t, now time.Time) string {
-	if t.IsZero() {
-		return "-"
-	}
-	d := t.Sub(now)
-	if d < 0 {
-		return t.Local().Format(timeLayout) + " (" + Rough(-d) + " ago)"
-	}
-	return t.Local().Format(timeLayout) + " (in " + Rough(d) + ")"
-}
-
-// Rough is a duration in its largest unit: 25m, 3d.
-func Rough(d time.Duration) string {
-	const day = 24 * time.Hour
-	switch {
-	case d >= 2*day:
-		return fmt.Sprintf("%dd", d/day)
-	case d >= 2*time.Hour:
-		return fmt.Sprintf("%dh", d/time.Hour)
-	case d >= 2*time.Minute:
-		return fmt.Sprintf("%dm", d/time.Minute)
-	}
-	return fmt.Sprintf("%ds", d/time.Second)
-}
-
 // outlook says what is to be expected of a job.
 func outlook(j *scheduler.Job, now time.Time) string {
 	if j.State != scheduler.StateActive {
 		return "inactive, " + state(j)
 	}
-	return When(j.Schedule) + ", next " + Moment(j.Next, now)
+	return When(j.Schedule) + ", next " + clock.Show(j.Next, now)
 }
 
 // deleted is what --watch prints of a job that is gone.

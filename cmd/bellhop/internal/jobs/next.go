@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/clock"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/session"
 	"github.com/bellhop-run/bellhop/scheduler"
 )
@@ -28,8 +29,8 @@ func (c *Next) Run(ctx context.Context, s *session.Session) error {
 	after := time.Now()
 	if c.After != "" {
 		var err error
-		if after, err = ParseTime(c.After, after); err != nil {
-			return session.Usage(timeHint, "--after: %w", err)
+		if after, err = clock.Parse(c.After, after); err != nil {
+			return session.Usage(clock.Hint, "--after: %w", err)
 		}
 	}
 	next, err := c.next(ctx, s, after)

@@ -3,9 +3,9 @@ package jobs
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"unicode/utf8"
 
+	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/runs"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/session"
 	"github.com/bellhop-run/bellhop/scheduler"
 )
@@ -15,9 +15,10 @@ type Run struct {
 	Name        string  `arg:"" help:"The job's name."`
 	Payload     *string `placeholder:"TEXT|@FILE|-" help:"Another payload than the job's."`
 	PayloadJSON *string `name:"payload-json" placeholder:"JSON|@FILE|-" help:"The same, in JSON."`
+	Follow      bool    `help:"Wait for the run's end, print its output, and exit as it did."`
 }
 
-// Run rings, and prints the run's id.
+// Run rings, and prints the run's id or, when it is followed, its output.
 func (c *Run) Run(ctx context.Context, s *session.Session) error {
 	payload, err := c.payload(s)
 	if err != nil {
@@ -28,12 +29,7 @@ func (c *Run) Run(ctx context.Context, s *session.Session) error {
 		return err
 	}
 	defer link.Close()
-	id, err := link.Jobs.Run(ctx, c.Name, payload)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintln(s.Out, id)
-	return err
+	return runs.Rung(ctx, s, link, c.Follow, func() (string, error) { return link.Jobs.Run(ctx, c.Name, payload) })
 }
 
 func (c *Run) payload(s *session.Session) (json.RawMessage, error) {

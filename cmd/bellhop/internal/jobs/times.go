@@ -1,9 +1,9 @@
 package jobs
 
 import (
-	"strings"
 	"time"
 
+	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/clock"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/session"
 	"github.com/bellhop-run/bellhop/scheduler"
 )
@@ -47,8 +47,8 @@ func (t *Times) apply(s *scheduler.Schedule, now time.Time) error {
 		if f.from == nil {
 			continue
 		}
-		if *f.to, err = ParseTime(*f.from, now.In(zone)); err != nil {
-			return session.Usage(timeHint, "%s: %w", f.flag, err)
+		if *f.to, err = clock.Parse(*f.from, now.In(zone)); err != nil {
+			return session.Usage(clock.Hint, "%s: %w", f.flag, err)
 		}
 	}
 	if t.Every != nil {
@@ -83,54 +83,4 @@ func (t *Times) location(s *scheduler.Schedule) (*time.Location, error) {
 		return nil, session.Usage(`use an IANA name such as "Europe/Prague" or "UTC"`, "--zone: %w", err)
 	}
 	return zone, nil
-}
-
-const timeHint = `use RFC 3339 such as 2026-12-07T09:00:00Z, or "2026-12-07 09:00", 09:00, +10m`
-
-// layouts are the forms of a time without a zone, and how much of them today
-// stands for.
-var layouts = []string{
-	"2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02 15:04", time.DateOnly,
-}
-
-// ParseTime reads a time as people write it. now says what a time of day, and
-// a time without a zone, means: the next time that its clock shows it.
-func ParseTime(text string, now time.Time) (time.Time, error) {
-	if rest, ok := strings.CutPrefix(text, "+"); ok {
-		d, err := scheduler.ParseDuration(rest)
-		return now.Add(d.Std()).UTC().Truncate(time.Millisecond), err
-	}
-	if text == "now" {
-		return now.UTC().Truncate(time.Millisecond), nil
-	}
-	for _, layout := range []string{time.TimeOnly, "15:04"} {
-		if t, err := time.Parse(layout, text); err == nil {
-			on := func(day int) time.Time {
-				return time.Date(now.Year(), now.Month(), day, t.Hour(), t.Minute(), t.Second(), 0, now.Location())
-			}
-			if today := on(now.Day()); today.After(now) {
-				return today, nil
-			}
-			return on(now.Day() + 1), nil
-		}
-	}
-	for _, layout := range layouts {
-		if t, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
-			return t, nil
-		}
-	}
-	return time.Parse(time.RFC3339, text)
-}
-
-// ParsePast reads a time that has passed: as ParseTime, or a duration, which
-// is so long ago.
-func ParsePast(text string, now time.Time) (time.Time, error) {
-	if d, err := scheduler.ParseDuration(strings.TrimPrefix(text, "-")); err == nil {
-		return now.Add(-d.Std()), nil
-	}
-	t, err := ParseTime(text, now)
-	if err == nil && t.After(now) && !strings.Contains(text, "-") { // a time of day
-		t = t.AddDate(0, 0, -1)
-	}
-	return t, err
 }

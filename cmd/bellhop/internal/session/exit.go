@@ -60,8 +60,8 @@ func (s *Session) Exit(err error) int {
 	if err == nil {
 		return ExitOK
 	}
-	if denied := s.denied.Load(); denied != nil {
-		err = &Failure{Code: ExitFailed, Err: *denied, Hint: "whoever runs NATS can allow it; bellhop doctor looks for more of its kind"}
+	if denied := s.Denied(); denied != nil {
+		err = &Failure{Code: ExitFailed, Err: denied, Hint: "whoever runs NATS can allow it; bellhop doctor looks for more of its kind"}
 	}
 	if errors.Is(err, context.Canceled) { // Ctrl-C: its user knows
 		return ExitFailed

@@ -90,6 +90,14 @@ func (s *Session) Connect(ctx context.Context) (context.Context, *Link, error) {
 	return ctx, &Link{NC: nc, JS: js, Namespace: c.Namespace, Jobs: jobs, cancel: cancel}, nil
 }
 
+// Denied is the first permission that the server has refused, if any.
+func (s *Session) Denied() error {
+	if err := s.denied.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
 // Close ends the connection.
 func (l *Link) Close() {
 	l.cancel()
