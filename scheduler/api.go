@@ -188,7 +188,7 @@ func oneLine(s string) string {
 }
 
 // maxText bounds each text of a refusal, in bytes: it may hold what was sent.
-const maxText = 400
+const maxText = 600
 
 // brief cuts what is too long for a reply.
 func (e *Error) brief() *Error {

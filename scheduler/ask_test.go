@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -98,27 +99,34 @@ func (h *house) until(text string) {
 // fired gives the due times of a job in the log, as they stand there.
 func (h *house) fired(key string) []string {
 	h.Helper()
-	var list []string
+	return h.rings()[key]
+}
+
+// rings gives the due times in the log, by job.
+func (h *house) rings() map[string][]string {
+	h.Helper()
+	m := map[string][]string{}
 	for _, r := range h.log() {
-		if strings.HasPrefix(r.run, key+"@") {
-			list = append(list, r.due)
-		}
+		key, _, _ := strings.Cut(r.run, "@")
+		m[key] = append(m[key], r.due)
 	}
-	return list
+	return m
 }
 
 // rang checks that a job was due at exactly these times, given as
 // "15:04:05" or with more on either side.
 func (h *house) rang(key string, want ...string) {
 	h.Helper()
-	var got []string
-	for i, due := range h.fired(key) {
-		if i < len(want) {
-			if j := strings.Index(due, want[i]); j >= 0 {
-				due = want[i]
-			}
+	h.were(h.fired(key), key, want...)
+}
+
+func (h *house) were(dues []string, key string, want ...string) {
+	h.Helper()
+	got := slices.Clone(dues)
+	for i := range min(len(got), len(want)) {
+		if strings.Contains(got[i], want[i]) {
+			got[i] = want[i]
 		}
-		got = append(got, due)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		h.Errorf("%s rang (-want +got)\n%s", key, diff)
@@ -230,13 +238,7 @@ func (e *engine) kill() {
 // keys gives the keys that the log holds triggers of, in order.
 func (h *house) keys() []string {
 	h.Helper()
-	var list []string
-	for _, r := range h.log() {
-		key, _, _ := strings.Cut(r.run, "@")
-		list = append(list, key)
-	}
-	slices.Sort(list)
-	return slices.Compact(list)
+	return slices.Sorted(maps.Keys(h.rings()))
 }
 
 // within fails the test if f needs more than d of the bubble's time.

@@ -141,15 +141,12 @@ func BenchmarkLateness(b *testing.B) {
 			js := connectProcess(b, false)
 			s := benchScheduler(b, js)
 			s.embedded = true
-			now := time.Now()
 			for i := range million {
 				period := 24 * time.Hour
 				if i < rate {
 					period = time.Second
 				}
-				e := benchEntry(i, 300, period)
-				e.Created = now.Add(-time.Duration(i%1000) * time.Millisecond)
-				s.book.learn(e)
+				s.book.learn(benchEntry(i, 300, period))
 			}
 			ctx, cancel := context.WithCancel(b.Context())
 			var wg sync.WaitGroup

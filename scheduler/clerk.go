@@ -65,13 +65,14 @@ func (c *clerk) run(ctx context.Context) error {
 // work writes everything that there is to write. A missed stretch is done with
 // only after the ends that it brought about are written: they are read from it.
 func (c *clerk) work(ctx context.Context) error {
+	es := c.book.edits() // before the stretches, for a job that has ended leaves no record
 	stretches := c.book.unrecorded()
 	for _, s := range stretches {
 		if err := c.record(ctx, s); err != nil {
 			return fmt.Errorf("record what was missed: %w", err)
 		}
 	}
-	for edits := range slices.Chunk(c.book.edits(), clerkBatch) {
+	for edits := range slices.Chunk(es, clerkBatch) {
 		if err := c.write(ctx, edits); err != nil {
 			return fmt.Errorf("write down what has become of jobs: %w", err)
 		}

@@ -206,6 +206,9 @@ func parseStored(key string, data []byte) (*Job, object, error) {
 func (j *Job) read(o object, strict bool) error {
 	for _, f := range o {
 		if isNull(f.value) && f.name != "payload" {
+			if strict && errors.Is(new(Job).readField(f, true), errUnknownField) {
+				return located(f.name, errUnknownField)
+			}
 			continue
 		}
 		if err := j.readField(f, strict); err != nil {
@@ -257,7 +260,7 @@ func (j *Job) readField(f field, strict bool) (err error) {
 		j.Reason, err = text(f.value)
 	default:
 		if strict {
-			return invalid(f.name, "fields are listed in the documentation of scheduler.Job", "unknown field")
+			return errUnknownField
 		}
 	}
 	return err

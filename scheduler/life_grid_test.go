@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/bellhop-run/bellhop/scheduler"
@@ -107,8 +106,7 @@ func TestJitter(t *testing.T) {
 // is on for a moment every tenth night and on those around the changes, when
 // the run is on time; the others are made up for at the next start.
 func TestYear(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t)
+	inBubble(t, func(h *house) {
 		berlin, err := time.LoadLocation("Europe/Berlin")
 		h.ok(err)
 		e := h.lead(scheduler.Options{})

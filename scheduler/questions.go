@@ -96,11 +96,13 @@ func answer(j *job, fields object) object {
 	case j.invalid:
 		_, _, err := parseStored(j.key, j.def)
 		if err == nil {
-			err = errors.New("too large for a trigger: make the payload smaller, or raise the server's max_payload")
+			err = errOversize
 		}
 		fields = fields.set("reason", appendText(nil, ReasonInvalid)).set("error", appendText(nil, apiError(err).Error()))
 	case j.active:
 		fields = fields.set("reason", nil)
+	case fields.index("reason") < 0: // put so by hand
+		fields = fields.set("reason", appendText(nil, ReasonDeactivated))
 	}
 	if j.due != Never && j.active && !j.invalid {
 		fields = fields.set("next", appendText(nil, stamp(j.due).String()))

@@ -208,7 +208,7 @@ func (s *Scheduler) bind(ctx context.Context) error {
 		return err
 	}
 	b := s.book
-	b.limit = maxDefinition(s.nc)
+	b.limit = maxDefinition(s.nc) + ownFields
 	s.jobs = &follower{bucket: jobs, learn: b.learn, seen: b.view, logger: s.logger, loaded: make(chan struct{})}
 	s.state = &follower{bucket: state, learn: b.learnState, seen: b.viewState, logger: s.logger, loaded: make(chan struct{})}
 	s.clerk = &clerk{book: b, jobs: jobs, js: s.js, ns: s.ns, logger: s.logger, wake: make(chan struct{}, 1)}
@@ -244,7 +244,10 @@ func (s *Scheduler) cycle(ctx context.Context) error {
 			s.metrics.epochs.Inc()
 		}
 		if ctx.Err() != nil {
-			return err
+			if err != nil {
+				s.logger.Warn("could not release the log: another scheduler waits for two seconds", "error", err)
+			}
+			return nil
 		}
 		s.logger.Warn("an epoch has ended", "error", err)
 		again = s.stillOurs(ctx)

@@ -58,6 +58,9 @@ func (v *verbs) read(ctx context.Context, name string) (*present, error) {
 	if p.there {
 		p.job, p.fields, p.err = parseStored(p.key, e.Value)
 		p.slot, _ = v.s.book.lookup(p.key)
+		if p.err == nil && len(e.Value) > v.s.book.limit {
+			p.err = errOversize
+		}
 	}
 	return p, nil
 }
@@ -65,6 +68,13 @@ func (v *verbs) read(ctx context.Context, name string) (*present, error) {
 func notFound(name string) error {
 	return &Error{Code: 404, Field: "name", Message: fmt.Sprintf("there is no job %q", name)}
 }
+
+// errOversize is what is wrong with a definition that was put into the bucket
+// by hand and does not fit into a trigger.
+var errOversize = errors.New("too large for a trigger: make the payload smaller, or raise the server's max_payload")
+
+// errUnreadable refuses to change a definition of which nothing can be read.
+var errUnreadable = &Error{Code: 409, Message: "the stored definition cannot be read", Hint: "correct it with put, or delete it"}
 
 // elsewhere tells that nobody has taken the request: a cluster's stream has no
 // leader for some seconds after its server was lost. Nothing was done, so it
@@ -100,8 +110,8 @@ func (v *verbs) change(ctx context.Context, name string, decide func(*present) (
 			return v.reply(p.key, p.fields, p.revision), nil
 		}
 		def := fields.bytes()
-		if limit := maxDefinition(v.s.nc); len(def) > limit {
-			return nil, &Error{Code: 413, Message: fmt.Sprintf("the definition has %d bytes: at most %d", len(def), limit), Hint: "make the payload smaller, or raise the server's max_payload"}
+		if size, limit := fields.size(), maxDefinition(v.s.nc); size > limit {
+			return nil, &Error{Code: 413, Message: fmt.Sprintf("the definition has %d bytes: at most %d", size, limit), Hint: "make the payload smaller, or raise the server's max_payload"}
 		}
 		rev, err := v.s.jobs.bucket.Update(ctx, p.key, def, p.revision)
 		if errors.Is(err, kv.ErrConflict) && try < casTries || elsewhere(err) && pause(ctx, retryWait) {
@@ -117,8 +127,23 @@ func (v *verbs) change(ctx context.Context, name string, decide func(*present) (
 	}
 }
 
-// maxDefinition is how many bytes a definition may have on this server.
+// maxDefinition is how many bytes a definition may have on this server, but
+// for the fields that the scheduler writes, which take ownFields at most.
 func maxDefinition(nc *nats.Conn) int { return int(nc.MaxPayload()) - headroom }
+
+const ownFields = 256
+
+// size is how many bytes a definition has without the scheduler's own fields:
+// what fits once must fit when it is deactivated or completed, too.
+func (o object) size() int {
+	n := 2
+	for _, f := range o {
+		if f.name != "active" && !fromReply[f.name] {
+			n += len(f.name) + len(f.value) + len(`"":,`)
+		}
+	}
+	return n
+}
 
 // confirm returns when a hand with the revision is acknowledged: from then on
 // no trigger of an older definition follows, whatever happens to anybody.
@@ -251,6 +276,9 @@ func (v *verbs) activate(ctx context.Context, data []byte) ([]byte, error) {
 		if p.active() && schedule == nil {
 			return nil, nil
 		}
+		if p.fields == nil {
+			return nil, errUnreadable
+		}
 		fields := p.fields.set("active", []byte("true"))
 		if schedule != nil {
 			fields = fields.set("schedule", schedule)
@@ -273,7 +301,7 @@ func (v *verbs) deactivate(ctx context.Context, data []byte) ([]byte, error) {
 			return nil, notFound(name)
 		}
 		if p.fields == nil {
-			return nil, &Error{Code: 409, Message: "the stored definition cannot be read", Hint: "correct it with put, or delete it"}
+			return nil, errUnreadable
 		}
 		if p.job != nil && !p.job.Enabled() {
 			return nil, nil
