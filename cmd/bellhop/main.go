@@ -12,6 +12,7 @@ import (
 	_ "time/tzdata" // zones on machines that have none
 
 	"github.com/alecthomas/kong"
+	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/cron"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/jobs"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/runs"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/screen"
@@ -31,6 +32,7 @@ type commands struct {
 	Service services.Commands `cmd:"" help:"List, ring and call services."`
 	Run     runs.Commands     `cmd:"" help:"Look at what was run."`
 	Watch   runs.Watch        `cmd:"" help:"Show runs as they end."`
+	Cron    cron.Commands     `cmd:"" help:"Explain cron expressions."`
 	Version versionCommand    `cmd:"" help:"Print the version."`
 }
 
