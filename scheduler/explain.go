@@ -17,7 +17,8 @@ func (s *Schedule) Explain() (string, error) {
 	if !s.At.IsZero() {
 		return "once, on " + s.At.UTC().Format(full), nil
 	}
-	words, zone := "", time.UTC
+	var words string
+	zone := time.UTC
 	if plan.isCron() {
 		spec := plan.cron.Value()
 		words, zone = spec.words()+", in "+spec.zone.loc.String(), spec.zone.loc

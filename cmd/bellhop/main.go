@@ -12,6 +12,7 @@ import (
 	_ "time/tzdata" // zones on machines that have none
 
 	"github.com/alecthomas/kong"
+	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/completion"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/cron"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/jobs"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/runs"
@@ -27,13 +28,15 @@ import (
 type commands struct {
 	session.Flags
 
-	Up      upCommand         `cmd:"" help:"Run a NATS server, a scheduler and a worker in this process."`
-	Job     jobs.Commands     `cmd:"" help:"Make, change, list and delete jobs."`
-	Service services.Commands `cmd:"" help:"List, ring and call services."`
-	Run     runs.Commands     `cmd:"" help:"Look at what was run."`
-	Watch   runs.Watch        `cmd:"" help:"Show runs as they end."`
-	Cron    cron.Commands     `cmd:"" help:"Explain cron expressions."`
-	Version versionCommand    `cmd:"" help:"Print the version."`
+	Up         upCommand           `cmd:"" help:"Run a NATS server, a scheduler and a worker in this process."`
+	Job        jobs.Commands       `cmd:"" help:"Make, change, list and delete jobs."`
+	Service    services.Commands   `cmd:"" help:"List, ring and call services."`
+	Run        runs.Commands       `cmd:"" help:"Look at what was run."`
+	Watch      runs.Watch          `cmd:"" help:"Show runs as they end."`
+	Cron       cron.Commands       `cmd:"" help:"Explain cron expressions."`
+	Completion completion.Script   `cmd:"" help:"Print the completion script of a shell."`
+	Complete   completion.Complete `cmd:"" hidden:""`
+	Version    versionCommand      `cmd:"" help:"Print the version."`
 }
 
 func main() {

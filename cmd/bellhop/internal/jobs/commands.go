@@ -95,7 +95,7 @@ func named(name string, err error) error {
 
 // Deactivate is bellhop job deactivate.
 type Deactivate struct {
-	Names []string `arg:"" name:"name" help:"Names of jobs."`
+	Names []string `arg:"" name:"name" complete:"job" help:"Names of jobs."`
 	Changed
 }
 
@@ -108,7 +108,7 @@ func (c *Deactivate) Run(ctx context.Context, s *session.Session) error {
 
 // Activate is bellhop job activate.
 type Activate struct {
-	Names []string `arg:"" name:"name" help:"Names of jobs."`
+	Names []string `arg:"" name:"name" complete:"job" help:"Names of jobs."`
 	Times
 	Changed
 }

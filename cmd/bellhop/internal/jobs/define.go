@@ -71,7 +71,7 @@ func (c Changed) define(ctx context.Context, s *session.Session, done, name stri
 
 // Update is bellhop job update.
 type Update struct {
-	Name string `arg:"" optional:"" help:"The job's name."`
+	Name string `arg:"" optional:"" complete:"job" help:"The job's name."`
 	source
 	Fields
 	Unset    []string `placeholder:"FIELD" sep:"," help:"Remove a field, or a part of one: timeout, schedule.end, retry.backoff, labels.KEY."`

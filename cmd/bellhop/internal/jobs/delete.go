@@ -10,7 +10,7 @@ import (
 
 // Delete is bellhop job delete.
 type Delete struct {
-	Names []string `arg:"" optional:"" name:"name" help:"Names of jobs."`
+	Names []string `arg:"" optional:"" name:"name" complete:"job" help:"Names of jobs."`
 	Filter
 	All bool `help:"Every job there is."`
 	Yes bool `short:"y" help:"Do not ask."`

@@ -12,7 +12,7 @@ import (
 
 // Fields are the flags of a definition.
 type Fields struct {
-	Service *string `short:"s" placeholder:"NAME" help:"The service to ring."`
+	Service *string `short:"s" complete:"service" placeholder:"NAME" help:"The service to ring."`
 	Times
 	Payload     *string             `placeholder:"TEXT|@FILE|-" help:"What the service is given: a text, a file, or standard input."`
 	PayloadJSON *string             `name:"payload-json" placeholder:"JSON|@FILE|-" help:"The same, in JSON: its bytes are given as they are."`

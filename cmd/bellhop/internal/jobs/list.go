@@ -11,8 +11,8 @@ import (
 
 // Filter are the flags that choose jobs.
 type Filter struct {
-	Prefix  string            `placeholder:"TEXT" help:"Jobs whose name begins so."`
-	Service string            `short:"s" placeholder:"NAME" help:"Jobs that ring this service."`
+	Prefix  string            `complete:"job" placeholder:"TEXT" help:"Jobs whose name begins so."`
+	Service string            `short:"s" complete:"service" placeholder:"NAME" help:"Jobs that ring this service."`
 	State   string            `enum:",active,inactive" default:"" placeholder:"active|inactive" help:"Jobs in this state."`
 	Label   map[string]string `short:"l" mapsep:"none" placeholder:"KEY=VALUE" help:"Jobs with this label; may be said many times."`
 }
@@ -71,7 +71,7 @@ func (c *List) Run(ctx context.Context, s *session.Session) error {
 
 // Get is bellhop job get.
 type Get struct {
-	Names []string `arg:"" name:"name" help:"Names of jobs."`
+	Names []string `arg:"" name:"name" complete:"job" help:"Names of jobs."`
 	Watch bool     `short:"w" help:"Stay, and print what changes."`
 	output.Flag
 }

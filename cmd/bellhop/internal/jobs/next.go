@@ -12,7 +12,7 @@ import (
 
 // Next is bellhop job next.
 type Next struct {
-	Name string `arg:"" optional:"" help:"The job's name; with a schedule in its place, no job and no NATS is needed."`
+	Name string `arg:"" optional:"" complete:"job" help:"The job's name; with a schedule in its place, no job and no NATS is needed."`
 	Times
 	Count int    `short:"n" default:"5" help:"So many times (${default})."`
 	After string `placeholder:"TIME" help:"After this time, in place of now."`

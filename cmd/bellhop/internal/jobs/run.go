@@ -12,7 +12,7 @@ import (
 
 // Run is bellhop job run.
 type Run struct {
-	Name        string  `arg:"" help:"The job's name."`
+	Name        string  `arg:"" complete:"job" help:"The job's name."`
 	Payload     *string `placeholder:"TEXT|@FILE|-" help:"Another payload than the job's."`
 	PayloadJSON *string `name:"payload-json" placeholder:"JSON|@FILE|-" help:"The same, in JSON."`
 	Follow      bool    `help:"Wait for the run's end, print its output, and exit as it did."`

@@ -24,8 +24,8 @@ type Commands struct {
 
 // filter are the flags that choose runs.
 type filter struct {
-	Job     string `short:"j" placeholder:"NAME" help:"Runs of this job."`
-	Service string `short:"s" placeholder:"NAME" help:"Runs of this service."`
+	Job     string `short:"j" complete:"job" placeholder:"NAME" help:"Runs of this job."`
+	Service string `short:"s" complete:"service" placeholder:"NAME" help:"Runs of this service."`
 	Outcome string `enum:",ok,failed,timeout,dead,cancelled,skipped,missed,expired" default:"" placeholder:"OUTCOME" help:"Runs that ended so: ok, failed, timeout, dead, cancelled, skipped, missed, expired."`
 }
 

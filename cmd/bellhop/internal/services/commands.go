@@ -51,7 +51,7 @@ func (c *List) Run(ctx context.Context, s *session.Session) error {
 
 // Trigger is bellhop service trigger.
 type Trigger struct {
-	Service  string        `arg:"" help:"The service's name."`
+	Service  string        `arg:"" complete:"service" help:"The service's name."`
 	Payload  string        `arg:"" optional:"" placeholder:"TEXT|@FILE|-" help:"What it is given: a text, @FILE, or - for standard input."`
 	ID       string        `name:"id" placeholder:"TEXT" help:"Name the ring: a second one of that name within ten minutes is the same."`
 	Timeout  time.Duration `placeholder:"30s" help:"Bounds an attempt."`
@@ -88,7 +88,7 @@ func policy(timeout time.Duration, attempts int) workers.Policy {
 
 // Call is bellhop service call.
 type Call struct {
-	Service string        `arg:"" help:"The service's name."`
+	Service string        `arg:"" complete:"service" help:"The service's name."`
 	Payload string        `arg:"" optional:"" placeholder:"TEXT|@FILE|-" help:"What it is given: a text, @FILE, or - for standard input."`
 	Timeout time.Duration `default:"1m" placeholder:"30s" help:"How long to wait for the output (${default})."`
 }

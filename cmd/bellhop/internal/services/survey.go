@@ -87,6 +87,24 @@ func SurveyQueues(ctx context.Context, link *session.Link) ([]*Service, error) {
 	return make(survey).finish(ctx, link)
 }
 
+// Known gives the names of services that are quickly found: those that have
+// workers or something in a stream, and those of the first page of jobs. What
+// cannot be asked is left out.
+func Known(ctx context.Context, link *session.Link) []string {
+	all := make(survey)
+	n := 0
+	for j, err := range link.Jobs.List(ctx, scheduler.Filter{Limit: scheduler.MaxListLimit}) {
+		if err != nil || n == scheduler.MaxListLimit {
+			break
+		}
+		all.of(j.Service)
+		n++
+	}
+	_, _ = all.finish(ctx, link) // what was found before it failed is in all
+	delete(all, "")
+	return slices.Sorted(maps.Keys(all))
+}
+
 type survey map[string]*Service
 
 func (v survey) of(name string) *Service {
