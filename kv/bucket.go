@@ -46,26 +46,35 @@ func Create(ctx context.Context, js jetstream.JetStream, c Config) error {
 		DenyDelete:         true,
 		AllowAtomicPublish: true,
 	}
-	_, err := js.CreateStream(ctx, cfg)
-	if err == nil {
-		return nil
-	}
-	if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+	have, err := Ensure(ctx, js, cfg)
+	if err != nil {
 		return fmt.Errorf("create bucket %s: %w", c.Bucket, err)
 	}
-	s, err := js.Stream(ctx, cfg.Name)
-	if err != nil {
-		return fmt.Errorf("look up bucket %s: %w", c.Bucket, err)
-	}
-	cfg = s.CachedInfo().Config
-	if cfg.AllowAtomicPublish && !cfg.AllowDirect {
+	if have.AllowAtomicPublish && !have.AllowDirect {
 		return nil
 	}
-	cfg.AllowAtomicPublish, cfg.AllowDirect = true, false
-	if _, err := js.UpdateStream(ctx, cfg); err != nil {
+	have.AllowAtomicPublish, have.AllowDirect = true, false
+	if _, err := js.UpdateStream(ctx, have); err != nil {
 		return fmt.Errorf("bucket %s: allow atomic batches: %w", c.Bucket, err)
 	}
 	return nil
+}
+
+// Ensure makes the stream when it is missing, and gives the settings that it
+// has. It is looked for first: who may only use it need not be allowed to make
+// it.
+func Ensure(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) (jetstream.StreamConfig, error) {
+	s, err := js.Stream(ctx, want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		s, err = js.CreateStream(ctx, want)
+	}
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // somebody else was faster
+		s, err = js.Stream(ctx, want.Name)
+	}
+	if err != nil {
+		return jetstream.StreamConfig{}, err
+	}
+	return s.CachedInfo().Config, nil
 }
 
 func streamName(bucket string) string { return "KV_" + bucket }

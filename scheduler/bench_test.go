@@ -59,12 +59,14 @@ func BenchmarkBook(b *testing.B) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		bk := newBook()
-		start := time.Now()
+		var learned time.Duration
 		for i := range million {
-			bk.learn(benchEntry(i, 300, time.Hour))
+			e := benchEntry(i, 300, time.Hour)
+			start := time.Now()
+			bk.learn(e)
+			learned += time.Since(start)
 		}
-		learned := time.Since(start)
-		start = time.Now()
+		start := time.Now()
 		bk.start(&opened{hand: hand{Time: nowStamp()}, tail: &tail{}}, nil, 1)
 		started := time.Since(start)
 		runtime.GC()

@@ -2,7 +2,6 @@ package scheduler
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/bellhop-run/bellhop/kv"
@@ -40,18 +39,10 @@ func createLog(ctx context.Context, js jetstream.JetStream, ns workers.Namespace
 		AllowRollup:        true,
 		AllowAtomicPublish: true,
 	}
-	_, err := js.CreateStream(ctx, cfg)
-	if err == nil {
-		return nil
-	}
-	if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+	have, err := kv.Ensure(ctx, js, cfg)
+	if err != nil {
 		return fmt.Errorf("create stream %s: %w", cfg.Name, err)
 	}
-	s, err := js.Stream(ctx, cfg.Name)
-	if err != nil {
-		return fmt.Errorf("look up stream %s: %w", cfg.Name, err)
-	}
-	have := s.CachedInfo().Config
 	for _, c := range []struct {
 		ok   bool
 		want string

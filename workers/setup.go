@@ -105,15 +105,11 @@ func (o SetupOptions) streams() []jetstream.StreamConfig {
 }
 
 func setupStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) error {
-	_, err := js.CreateStream(ctx, want)
-	if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		return err
-	}
-	s, err := js.Stream(ctx, want.Name)
+	have, err := kv.Ensure(ctx, js, want)
 	if err != nil {
 		return err
 	}
-	return suits(s.CachedInfo().Config, want)
+	return suits(have, want)
 }
 
 // suits says which setting of an existing stream would lose or double runs.

@@ -19,7 +19,8 @@ import (
 
 // Options of a connection.
 type Options struct {
-	// Name is what the server shows of it (nats server report connections).
+	// Name is what the server shows of it (nats server report connections), and
+	// part of the subjects on which its replies come: one token.
 	Name string
 	// Server is an embedded server to connect to within the process, in place
 	// of any that the configuration names.
@@ -99,6 +100,8 @@ func passing(err error) bool {
 func lasting(o Options) []nats.Option {
 	opts := []nats.Option{
 		nats.Name(o.Name),
+		// Replies come where no other role may listen: see docker/permissions.conf.
+		nats.CustomInboxPrefix("_INBOX." + o.Name),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(500 * time.Millisecond),
 		nats.ReconnectJitter(500*time.Millisecond, time.Second),
