@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,7 +23,8 @@ const (
 	replyWithin = 12 * time.Second // a little more than the scheduler's own bound
 )
 
-// ErrNoLeader means that no scheduler has answered for ten seconds.
+// ErrNoLeader means that no scheduler has answered for as long as the client
+// waits.
 var ErrNoLeader = errors.New("no scheduler is leading: start one (bellhop up, or bellhop-scheduler)")
 
 // Client manages jobs over NATS. It is safe for concurrent use. Refusals are
@@ -31,10 +33,13 @@ var ErrNoLeader = errors.New("no scheduler is leading: start one (bellhop up, or
 type Client struct {
 	nc *nats.Conn
 	ns workers.Namespace
+	// Patience is how long to ask again while no scheduler leads; 0 means ten
+	// seconds. Set it before the first use.
+	Patience time.Duration
 }
 
 // NewClient manages the jobs of a namespace.
-func NewClient(nc *nats.Conn, ns workers.Namespace) *Client { return &Client{nc, ns} }
+func NewClient(nc *nats.Conn, ns workers.Namespace) *Client { return &Client{nc: nc, ns: ns} }
 
 // Create makes a job; one of that name must not be there (409).
 func (c *Client) Create(ctx context.Context, j *Job) (*Job, error) { return c.send(ctx, "create", j) }
@@ -284,7 +289,7 @@ func readReply(data []byte) (*Job, error) {
 
 // ask sends a request, and again while nobody leads.
 func (c *Client) ask(ctx context.Context, verb string, data []byte) ([]byte, error) {
-	patient, cancel := context.WithTimeout(ctx, patience)
+	patient, cancel := context.WithTimeout(ctx, cmp.Or(c.Patience, patience))
 	defer cancel()
 	for {
 		reply, err := c.try(ctx, verb, data)

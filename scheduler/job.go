@@ -146,6 +146,17 @@ var fromReply = map[string]bool{
 	"revision": true, "state": true, "error": true, "next": true, "runs": true,
 }
 
+// ParseJob reads a definition as a request holds it: unknown fields are refused,
+// those of a reply dropped, and the payload's bytes are kept. Its errors are
+// *Error.
+func ParseJob(data []byte) (*Job, error) {
+	j, _, err := parseRequest(data)
+	if err != nil {
+		return nil, err
+	}
+	return j, nil
+}
+
 // parseRequest reads a definition that somebody sent: unknown fields are
 // refused and those of a reply dropped. The object returned is what to store.
 func parseRequest(data []byte) (*Job, object, error) {

@@ -86,7 +86,7 @@ func (o SetupOptions) streams() []jetstream.StreamConfig {
 	}, {
 		Name:              ns.RunsStream(),
 		Description:       "Runs: one record of every finished attempt",
-		Subjects:          []string{ns.String() + ".run.>"},
+		Subjects:          []string{allRuns(ns)},
 		MaxMsgsPerSubject: o.RunsPerJob,
 		MaxAge:            o.RunsAge,
 		MaxBytes:          o.RunsBytes,

@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,6 +12,13 @@ import (
 	_ "time/tzdata" // zones on machines that have none
 
 	"github.com/alecthomas/kong"
+	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/completion"
+	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/cron"
+	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/jobs"
+	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/runs"
+	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/screen"
+	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/services"
+	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/session"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/up"
 	"github.com/bellhop-run/bellhop/cmd/internal/config"
 	"github.com/bellhop-run/bellhop/cmd/internal/process"
@@ -18,29 +26,33 @@ import (
 
 // commands are what can be typed after "bellhop".
 type commands struct {
-	Up      upCommand      `cmd:"" help:"Run a NATS server, a scheduler and a worker in this process."`
-	Work    workCommand    `cmd:"" help:"Run a program as a service."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	session.Flags
+
+	Up         upCommand           `cmd:"" help:"Run a NATS server, a scheduler and a worker in this process."`
+	Work       workCommand         `cmd:"" help:"Run a program as a service."`
+	Job        jobs.Commands       `cmd:"" help:"Make, change, list and delete jobs."`
+	Service    services.Commands   `cmd:"" help:"List, ring and call services."`
+	Run        runs.Commands       `cmd:"" help:"Look at what was run."`
+	Watch      runs.Watch          `cmd:"" help:"Show runs as they end."`
+	Cron       cron.Commands       `cmd:"" help:"Explain cron expressions."`
+	Completion completion.Script   `cmd:"" help:"Print the completion script of a shell."`
+	Complete   completion.Complete `cmd:"" hidden:""`
+	Version    versionCommand      `cmd:"" help:"Print the version."`
 }
 
 func main() {
-	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-func run(args []string, stdout, stderr io.Writer) int {
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var c commands
 	helped := false
 	parser, err := kong.New(&c,
 		kong.Name("bellhop"),
 		kong.Description("Bellhop rings services on time, over NATS."),
 		kong.Writers(stdout, stderr),
-		kong.Help(func(o kong.HelpOptions, ctx *kong.Context) error {
-			if err := kong.DefaultHelpPrinter(o, ctx); err != nil {
-				return err
-			}
-			fmt.Fprintln(stdout)
-			return config.Table(stdout)
-		}),
+		kong.ConfigureHelp(kong.HelpOptions{NoExpandSubcommands: true}),
+		kong.Help(help),
 		kong.Exit(func(int) { helped = true }), // after --help
 	)
 	if err != nil {
@@ -52,22 +64,47 @@ func run(args []string, stdout, stderr io.Writer) int {
 	command, err := parser.Parse(args)
 	switch {
 	case helped:
-		return process.ExitOK
+		return session.ExitOK
 	case err != nil:
-		fmt.Fprintf(stderr, "bellhop: %v; bellhop --help shows what there is\n", err)
-		return process.ExitConfig
+		fmt.Fprintf(stderr, "bellhop: %v\n  %s --help shows what there is\n", err, path(command, err))
+		return session.ExitUsage
 	}
-	if err := command.Run(); err != nil {
-		return process.Exit(stderr, "bellhop", err)
+	ctx, stop := process.Interruptible(context.Background())
+	defer stop()
+	s := &session.Session{Flags: c.Flags, In: stdin, Out: stdout, Err: stderr}
+	command.BindTo(ctx, (*context.Context)(nil))
+	return s.Exit(command.Run(s))
+}
+
+// path is the command that an error is about, as far as it could be read.
+func path(command *kong.Context, err error) string {
+	if e, ok := errors.AsType[*kong.ParseError](err); ok {
+		command = e.Context
 	}
-	return process.ExitOK
+	if command == nil || command.Selected() == nil {
+		return "bellhop"
+	}
+	return command.Selected().FullPath()
+}
+
+// help is what --help prints. The configuration and the exit codes are told
+// where nothing else is.
+func help(o kong.HelpOptions, command *kong.Context) error {
+	if err := kong.DefaultHelpPrinter(o, command); err != nil {
+		return err
+	}
+	if command.Selected() != nil && command.Selected().Name != "up" {
+		return nil
+	}
+	fmt.Fprintf(command.Stdout, "\n%s\n", session.ExitCodes)
+	return config.Table(command.Stdout)
 }
 
 type versionCommand struct{}
 
 // Run prints the version.
-func (versionCommand) Run(c *kong.Context) error {
-	_, err := fmt.Fprintln(c.Stdout, process.Version("bellhop"))
+func (versionCommand) Run(s *session.Session) error {
+	_, err := fmt.Fprintln(s.Out, process.Version("bellhop"))
 	return err
 }
 
@@ -76,29 +113,17 @@ type upCommand struct {
 }
 
 // Run runs until a signal comes.
-func (u upCommand) Run(k *kong.Context) error {
-	c, err := config.Load(config.DefaultHTTPAddr)
+func (u upCommand) Run(ctx context.Context, s *session.Session) error {
+	c, err := s.Config(config.DefaultHTTPAddr)
 	if err != nil {
 		return err
 	}
-	ctx, stop := process.Interruptible(context.Background())
-	defer stop()
 	return up.Run(ctx, c, up.Options{
 		Demo:   u.Demo,
-		Out:    k.Stdout,
-		Colour: colourful(k.Stdout),
-		Logger: slog.New(slog.NewTextHandler(k.Stderr, &slog.HandlerOptions{ReplaceAttr: shortTime})),
+		Out:    s.Out,
+		Colour: screen.Colourful(s.Out),
+		Logger: slog.New(slog.NewTextHandler(s.Err, &slog.HandlerOptions{ReplaceAttr: shortTime})),
 	})
-}
-
-// colourful says whether w is a terminal whose user has not asked for none.
-func colourful(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok || os.Getenv("NO_COLOR") != "" {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // shortTime leaves the day and the zone out of log lines: somebody watches.

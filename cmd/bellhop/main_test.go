@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"os"
 	"strings"
 	"testing"
 
@@ -25,32 +24,12 @@ func TestCommandLine(t *testing.T) {
 	} {
 		t.Run(tt.args, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			if code := run(strings.Fields(tt.args), &stdout, &stderr); code != tt.code {
+			if code := run(strings.Fields(tt.args), strings.NewReader(""), &stdout, &stderr); code != tt.code {
 				t.Errorf("exits with %d, want %d", code, tt.code)
 			}
 			if !strings.Contains(stdout.String(), tt.stdout) || !strings.Contains(stderr.String(), tt.stderr) {
 				t.Errorf("out %q, err %q", stdout.String(), stderr.String())
 			}
 		})
-	}
-}
-
-func TestColourful(t *testing.T) {
-	terminal, err := os.Open(os.DevNull) // a character device, like a terminal
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer terminal.Close()
-	t.Setenv("NO_COLOR", "")
-	if !colourful(terminal) {
-		t.Error("no colours on a device")
-	}
-	t.Setenv("NO_COLOR", "1")
-	if colourful(terminal) {
-		t.Error("colours in spite of NO_COLOR")
-	}
-	t.Setenv("NO_COLOR", "")
-	if colourful(&bytes.Buffer{}) {
-		t.Error("colours in a buffer")
 	}
 }

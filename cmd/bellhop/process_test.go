@@ -31,9 +31,10 @@ func TestMain(m *testing.M) {
 // running is a started bellhop, whose screen can be read.
 type running struct {
 	*exec.Cmd
-	lines chan string // standard output
-	mu    sync.Mutex
-	all   strings.Builder // standard output and error
+	lines  chan string // standard output
+	errors chan string // standard error, as far as it has room
+	mu     sync.Mutex
+	all    strings.Builder // standard output and error
 }
 
 // environment is one in which a process of ours disturbs nobody: free ports and
@@ -56,7 +57,7 @@ func start(t *testing.T, env []string, args ...string) *running {
 
 func startProcess(t *testing.T, env []string, name string, args ...string) *running {
 	t.Helper()
-	p := &running{Cmd: exec.CommandContext(t.Context(), name, args...), lines: make(chan string, 10_000)}
+	p := &running{Cmd: exec.CommandContext(t.Context(), name, args...), lines: make(chan string, 10_000), errors: make(chan string, 10_000)}
 	p.Env = env
 	stdout, err := p.StdoutPipe()
 	if err != nil {
@@ -74,7 +75,14 @@ func startProcess(t *testing.T, env []string, name string, args ...string) *runn
 		defer close(p.lines)
 		p.read(stdout, func(line string) { p.lines <- line })
 	})
-	reading.Go(func() { p.read(stderr, func(string) {}) })
+	reading.Go(func() {
+		p.read(stderr, func(line string) {
+			select {
+			case p.errors <- line:
+			default: // nobody looks
+			}
+		})
+	})
 	t.Cleanup(func() {
 		p.Process.Kill()
 		reading.Wait()
@@ -113,6 +121,21 @@ func (p *running) await(t *testing.T, pattern string) []string {
 	}
 	t.Fatalf("it has ended without a line like %q", pattern)
 	return nil
+}
+
+// awaitError waits for a line of standard error that holds a text.
+func (p *running) awaitError(t *testing.T, text string) {
+	t.Helper()
+	for {
+		select {
+		case line := <-p.errors:
+			if strings.Contains(line, text) {
+				return
+			}
+		case <-t.Context().Done():
+			t.Fatalf("no line of standard error holds %q", text)
+		}
+	}
 }
 
 // exits reads the rest and gives the code that the process exits with.

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/alecthomas/kong"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/screen"
+	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/session"
 	"github.com/bellhop-run/bellhop/cmd/internal/config"
 	"github.com/bellhop-run/bellhop/cmd/internal/connect"
 	"github.com/bellhop-run/bellhop/cmd/internal/process"
@@ -69,19 +69,17 @@ func (w *workCommand) definition() (services.Definition, error) {
 }
 
 // Run runs the program for each trigger until a signal comes; then it drains.
-func (w workCommand) Run(k *kong.Context) error {
+func (w workCommand) Run(ctx context.Context, s *session.Session) error {
 	d, err := w.definition()
 	if err != nil {
 		return err
 	}
-	c, err := config.Load("")
+	c, err := s.Config("")
 	if err != nil {
 		return err
 	}
-	ctx, stop := process.Interruptible(context.Background())
-	defer stop()
-	log := slog.New(slog.NewTextHandler(k.Stderr, &slog.HandlerOptions{ReplaceAttr: shortTime}))
-	shown := screen.New(k.Stdout, colourful(k.Stdout))
+	log := slog.New(slog.NewTextHandler(s.Err, &slog.HandlerOptions{ReplaceAttr: shortTime}))
+	shown := screen.New(s.Out, screen.Colourful(s.Out))
 	err = w.work(ctx, c, d, shown, log)
 	if stopped := ctx.Err() != nil && errors.Is(err, context.Canceled); err != nil && !stopped {
 		return err

@@ -12,13 +12,14 @@ import (
 const DefaultURL = "nats://127.0.0.1:4222"
 
 const (
-	wantDuration = "use a duration above zero, such as 10s, 5m or 72h"
-	wantReplicas = "use a whole number from 1 to 5"
-	wantAddr     = "use HOST:PORT, such as 127.0.0.1:8080; port 0 takes a free one"
-	wantURL      = "use nats://HOST:PORT (or tls, ws, wss), several with commas between"
-	wantAlone    = "use one of BELLHOP_NATS_CREDS, BELLHOP_NATS_NKEY and BELLHOP_NATS_USER, not two"
-	wantServer   = "the embedded server needs none; set BELLHOP_NATS_URL as well, or unset this"
-	wantContext  = "a context says all there is to say; unset the other BELLHOP_NATS_ variables, or this one"
+	wantDuration  = "use a duration above zero, such as 10s, 5m or 72h"
+	wantReplicas  = "use a whole number from 1 to 5"
+	wantAddr      = "use HOST:PORT, such as 127.0.0.1:8080; port 0 takes a free one"
+	wantURL       = "use nats://HOST:PORT (or tls, ws, wss), several with commas between"
+	wantAlone     = "use one of BELLHOP_NATS_CREDS, BELLHOP_NATS_NKEY and BELLHOP_NATS_USER, not two"
+	wantServer    = "the embedded server needs none; set BELLHOP_NATS_URL as well, or unset this"
+	wantNamespace = "use 1 to 32 of A-Z a-z 0-9 _ -"
+	wantContext   = "a context says all there is to say; unset the other BELLHOP_NATS_ variables, or this one"
 )
 
 // hidden stands for a value that is, or might be, a secret.
@@ -47,7 +48,7 @@ func (c Config) check() error {
 		return refuse("KEEP", c.Keep.String(), wantDuration)
 	}
 	if err := c.Namespace.Check(); err != nil {
-		return refuse("NAMESPACE", string(c.Namespace), "use 1 to 32 of A-Z a-z 0-9 _ -")
+		return refuse("NAMESPACE", string(c.Namespace), wantNamespace)
 	}
 	for server := range strings.SplitSeq(c.NATS.URL, ",") {
 		if c.NATS.URL != "" && !isServer(strings.TrimSpace(server)) {

@@ -3,6 +3,7 @@
 package connect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,8 @@ type Options struct {
 	// would otherwise be kept and sent later. A scheduler needs that: what it
 	// published under an old leadership must never be sent again.
 	Unbuffered bool
+	// Timeout bounds one attempt to connect; 0 means 5 s.
+	Timeout time.Duration
 	// Logger is told when the connection comes and goes, and of errors that
 	// have no caller.
 	Logger *slog.Logger
@@ -108,7 +111,7 @@ func lasting(o Options) []nats.Option {
 		// A connection that died without a word is noticed after three of these;
 		// the default would be six minutes.
 		nats.PingInterval(5 * time.Second),
-		nats.Timeout(5 * time.Second),
+		nats.Timeout(cmp.Or(o.Timeout, 5*time.Second)),
 	}
 	if o.Unbuffered {
 		opts = append(opts, nats.ReconnectBufSize(-1))
