@@ -14,6 +14,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/completion"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/cron"
+	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/doctor"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/jobs"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/runs"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/screen"
@@ -34,6 +35,7 @@ type commands struct {
 	Run        runs.Commands       `cmd:"" help:"Look at what was run."`
 	Watch      runs.Watch          `cmd:"" help:"Show runs as they end."`
 	Cron       cron.Commands       `cmd:"" help:"Explain cron expressions."`
+	Doctor     doctor.Command      `cmd:"" help:"Look for what does not work, and say what to do."`
 	Completion completion.Script   `cmd:"" help:"Print the completion script of a shell."`
 	Complete   completion.Complete `cmd:"" hidden:""`
 	Version    versionCommand      `cmd:"" help:"Print the version."`
