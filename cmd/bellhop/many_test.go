@@ -35,7 +35,7 @@ func TestManyJobs(t *testing.T) {
 			t.Fatalf("bellhop %q: %v", args, err)
 		}
 		lines := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
-		t.Logf("%7d lines in %7s: bellhop %s", len(lines), time.Since(began).Round(time.Millisecond), strings.Join(args, " "))
+		t.Logf("%7d lines in %7s (%s of its own): bellhop %s", len(lines), time.Since(began).Round(time.Millisecond), c.ProcessState.UserTime().Round(time.Millisecond), strings.Join(args, " "))
 		return lines
 	}
 	check := func(lines []string, n int, first, last string) {
