@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -21,6 +22,7 @@ import (
 	// what it imports has changed, and this test builds what it does not import.
 	_ "github.com/bellhop-run/bellhop/cmd/internal/connect"
 	_ "github.com/bellhop-run/bellhop/cmd/internal/process"
+	_ "github.com/bellhop-run/bellhop/cmd/internal/services"
 	_ "github.com/bellhop-run/bellhop/cmd/internal/wiring"
 	_ "github.com/bellhop-run/bellhop/workers/stock"
 )
@@ -116,7 +118,11 @@ func TestDaemons(t *testing.T) {
 	url := fmt.Sprintf("BELLHOP_NATS_URL=nats://127.0.0.1:%d", port)
 
 	timekeeper := start(t, filepath.Join(dir, "bellhop-scheduler"), url, "BELLHOP_HTTP_ADDR=127.0.0.1:0")
-	worker := start(t, filepath.Join(dir, "bellhop-worker"), url)
+	defined := filepath.Join(t.TempDir(), "services.yaml")
+	if err := os.WriteFile(defined, []byte("greet:\n  shell: echo \"$TRIGGER_CHANNEL says $(cat)\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	worker := start(t, filepath.Join(dir, "bellhop-worker"), url, "BELLHOP_SERVICES="+defined)
 	timekeeper.await(t, "waiting for NATS")
 	worker.await(t, "waiting for NATS")
 	s := serve(t, server.Options{Port: port})
@@ -137,6 +143,9 @@ func TestDaemons(t *testing.T) {
 	}
 	worker.await(t, "hello")
 	worker.await(t, "hello")
+	if m, err := nc.Request("bellhop.call.greet", []byte("hi"), time.Minute); err != nil || string(m.Data) != "call says hi\n" {
+		t.Errorf("greet: %v, %v", m, err)
+	}
 	resp, err := http.Get("http://" + address + "/healthz")
 	if err != nil {
 		t.Fatal(err)
@@ -154,6 +163,10 @@ func TestDaemons(t *testing.T) {
 		if code := d.exits(); code != 0 {
 			t.Errorf("%s exits with %d", d.Path, code)
 		}
+	}
+
+	if code := start(t, filepath.Join(dir, "bellhop-worker"), "BELLHOP_SERVICES=/does/not/exist").exits(); code != 2 {
+		t.Errorf("without its file the worker exits with %d", code)
 	}
 
 	guarded := serve(t, server.Options{Port: server.RANDOM_PORT, Username: "ann", Password: "s3cret"})

@@ -100,7 +100,7 @@ func (h *held) abandon(hard context.Context) {
 	for _, a := range h.list() {
 		if a.deadline.Load() != 0 && a.claim() {
 			a.w.log.Error("service does not return: its run is given back", "service", a.t.Service, "run", a.t.Run)
-			a.settle(hard, nil, errStopped, false)
+			a.settle(hard, nil, ErrStopped, false)
 		}
 	}
 }

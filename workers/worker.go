@@ -133,8 +133,9 @@ func (w *Worker) HandleFunc(service string, f func(ctx context.Context, t *Trigg
 	w.Handle(service, ServiceFunc(f))
 }
 
-// errStopped is why the context of a run ends when a worker can wait no longer.
-var errStopped = errors.New("worker stopped")
+// ErrStopped is why the context of a run ends (its context.Cause) when a worker
+// that stops can wait no longer: a second or two later it goes without the run.
+var ErrStopped = errors.New("worker stopped")
 
 // Run serves until the context is done or the connection is closed for good.
 // Then it takes nothing new, lets what is under way finish for DrainTimeout,
@@ -241,7 +242,7 @@ func (w *Worker) drain(hard context.Context, kill context.CancelCauseFunc, lanes
 	empty := w.open.close()
 	if !within(empty, w.o.DrainTimeout) {
 		w.log.Warn("cancelling what does not end", "running", len(w.slots))
-		kill(errStopped)
+		kill(ErrStopped)
 		if !within(empty, settleTime) {
 			w.calls.abandon(hard)
 			for _, l := range lanes {

@@ -1,5 +1,5 @@
-// Command bellhop-worker runs the stock services on a NATS server, until it
-// gets SIGTERM; then it finishes what is under way.
+// Command bellhop-worker runs the stock services, and those that a file defines,
+// on a NATS server, until it gets SIGTERM; then it finishes what is under way.
 package main
 
 import (
@@ -12,6 +12,7 @@ import (
 	"github.com/bellhop-run/bellhop/cmd/internal/config"
 	"github.com/bellhop-run/bellhop/cmd/internal/connect"
 	"github.com/bellhop-run/bellhop/cmd/internal/process"
+	"github.com/bellhop-run/bellhop/cmd/internal/services"
 	"github.com/bellhop-run/bellhop/cmd/internal/web"
 	"github.com/bellhop-run/bellhop/workers"
 	"github.com/bellhop-run/bellhop/workers/stock"
@@ -23,24 +24,35 @@ const name = "bellhop-worker"
 func main() {
 	os.Exit(process.Daemon{
 		Name:  name,
-		About: "runs the stock services log-input and echo",
+		About: "runs the stock services log-input and echo, and those of BELLHOP_SERVICES",
 		Run:   run,
 	}.Main(os.Args[1:], os.Stdout, os.Stderr))
 }
 
 func run(ctx context.Context, c config.Config, log *slog.Logger) error {
+	definitions, err := services.Load(c.Services, stock.LogInput, stock.Echo)
+	if err != nil {
+		return err
+	}
 	nc, err := connect.Wait(ctx, c.NATS, connect.Options{Name: name, Logger: log})
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	w := workers.New(nc, workers.Options{Namespace: c.Namespace, Logger: log})
+	o := workers.Options{Namespace: c.Namespace, Logger: log}
+	crew, err := services.NewCrew(nc, o, log, definitions...)
+	if err != nil {
+		return err
+	}
+	defer process.Abandon(crew.Kill)()
+	w := workers.New(nc, o)
 	stock.Register(w, log)
+	crew.Add(w)
 
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return w.Run(ctx) })
+	group.Go(func() error { return crew.Run(ctx) })
 	group.Go(func() error {
-		return web.Run(ctx, c.HTTPAddr, name, log, map[string]web.Check{"nats": web.Connected(nc)}, w)
+		return web.Run(ctx, c.HTTPAddr, name, log, map[string]web.Check{"nats": web.Connected(nc)}, crew)
 	})
 	return group.Wait()
 }

@@ -47,7 +47,7 @@ func expect(t *testing.T, report string, want ...string) {
 // TestDoctor breaks one thing after the other.
 func TestDoctor(t *testing.T) {
 	t.Parallel()
-	p, url := upHere(t)
+	p, url := upServer(t, "BELLHOP_SYNC=1s")
 	env, do := client(t, url)
 	report := examine(t, 0, env)
 	expect(t, report, "ok connection "+url, "ok server nats-server 2.", "ok clock agrees", "ok stream bellhop-triggers",

@@ -30,6 +30,7 @@ type commands struct {
 	session.Flags
 
 	Up         upCommand           `cmd:"" help:"Run a NATS server, a scheduler and a worker in this process."`
+	Work       workCommand         `cmd:"" help:"Run a program as a service."`
 	Job        jobs.Commands       `cmd:"" help:"Make, change, list and delete jobs."`
 	Service    services.Commands   `cmd:"" help:"List, ring and call services."`
 	Run        runs.Commands       `cmd:"" help:"Look at what was run."`

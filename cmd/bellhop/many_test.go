@@ -19,7 +19,7 @@ func TestManyJobs(t *testing.T) {
 		t.Skip("it makes 100,000 jobs")
 	}
 	t.Parallel()
-	_, url := upHere(t)
+	_, url := upServer(t, "BELLHOP_SYNC=1s")
 	env, do := client(t, url)
 	const all, groups = 100_000, 100
 	fill(t, url, all, groups)

@@ -52,7 +52,12 @@ func environment(t *testing.T, more ...string) []string {
 
 func start(t *testing.T, env []string, args ...string) *running {
 	t.Helper()
-	p := &running{Cmd: exec.CommandContext(t.Context(), binary, args...), lines: make(chan string, 10_000), errors: make(chan string, 10_000)}
+	return startProcess(t, env, binary, args...)
+}
+
+func startProcess(t *testing.T, env []string, name string, args ...string) *running {
+	t.Helper()
+	p := &running{Cmd: exec.CommandContext(t.Context(), name, args...), lines: make(chan string, 10_000), errors: make(chan string, 10_000)}
 	p.Env = env
 	stdout, err := p.StdoutPipe()
 	if err != nil {

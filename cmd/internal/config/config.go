@@ -34,6 +34,7 @@ type Config struct {
 	Keep      time.Duration     `default:"72h" desc:"how long triggers are kept"`
 	KeepBytes Size              `split_words:"true" default:"4GiB" desc:"how much of them is kept at most"`
 	Channels  string            `desc:"YAML file of the bridge's channels"`
+	Services  string            `desc:"YAML file of services that are programs or HTTP endpoints, for bellhop up and bellhop-worker"`
 }
 
 // NATS says where the NATS server is and how to connect to it.

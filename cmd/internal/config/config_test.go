@@ -51,7 +51,7 @@ func TestEveryVariable(t *testing.T) {
 		"NATS_URL": "nats://a:1, tls://b:2", "NATS_ADDR": ":0", "NATS_CREDS": "c",
 		"NATS_TLS_CA": "ca", "NATS_TLS_CERT": "cert", "NATS_TLS_KEY": "key",
 		"DATA": "d", "SYNC": "250ms", "HTTP_ADDR": "", "NAMESPACE": "n-1", "REPLICAS": "3",
-		"GRACE": "1m", "KEEP": "1h", "KEEP_BYTES": "500MB", "CHANNELS": "ch.yaml",
+		"GRACE": "1m", "KEEP": "1h", "KEEP_BYTES": "500MB", "CHANNELS": "ch.yaml", "SERVICES": "s.yaml",
 	} {
 		t.Setenv("BELLHOP_"+name, value)
 	}
@@ -65,7 +65,7 @@ func TestEveryVariable(t *testing.T) {
 			TLS: TLS{CA: "ca", Cert: "cert", Key: "key"},
 		},
 		Data: "d", Sync: Sync(250 * time.Millisecond), Namespace: "n-1", Replicas: 3,
-		Grace: time.Minute, Keep: time.Hour, KeepBytes: 500e6, Channels: "ch.yaml",
+		Grace: time.Minute, Keep: time.Hour, KeepBytes: 500e6, Channels: "ch.yaml", Services: "s.yaml",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

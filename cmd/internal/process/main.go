@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"sync"
 	"syscall"
 
 	"github.com/bellhop-run/bellhop/cmd/internal/config"
@@ -86,6 +87,37 @@ func Exit(stderr io.Writer, name string, err error) int {
 	}
 	return ExitFailed
 }
+
+// Abandon has f called when a second SIGINT or SIGTERM comes, which then ends the
+// process; until stop is called. It is for what would outlive the process.
+func Abandon(f func()) (stop func()) {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	done := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		for n := 1; ; n++ {
+			select {
+			case s := <-signals:
+				if n == 2 {
+					f()
+					number, _ := s.(syscall.Signal)
+					os.Exit(exitSignal + int(number))
+				}
+			case <-done:
+				return
+			}
+		}
+	})
+	return sync.OnceFunc(func() {
+		signal.Stop(signals)
+		close(done)
+		watching.Wait()
+	})
+}
+
+// exitSignal is what shells add to a signal's number.
+const exitSignal = 128
 
 // Interruptible gives a context that ends with the first SIGINT or SIGTERM. The
 // second one then does what it does by default: it ends the process at once.

@@ -8,6 +8,7 @@
 //	           │   worker ──► log-input, echo ──► the screen │
 //	           └─────────────────────────────────────────────┘
 //
+// Services that BELLHOP_SERVICES defines run beside log-input and echo.
 // Where the configuration names a NATS server, none is embedded.
 package up
 
@@ -23,6 +24,8 @@ import (
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/screen"
 	"github.com/bellhop-run/bellhop/cmd/internal/config"
 	"github.com/bellhop-run/bellhop/cmd/internal/connect"
+	"github.com/bellhop-run/bellhop/cmd/internal/process"
+	"github.com/bellhop-run/bellhop/cmd/internal/services"
 	"github.com/bellhop-run/bellhop/cmd/internal/web"
 	"github.com/bellhop-run/bellhop/cmd/internal/wiring"
 	"github.com/bellhop-run/bellhop/scheduler"
@@ -46,7 +49,11 @@ type Options struct {
 
 // Run blocks until ctx is done, or something fails; then it drains.
 func Run(ctx context.Context, c config.Config, o Options) (err error) {
-	u := &up{config: c, o: o, screen: screen.New(o.Out, o.Colour)}
+	definitions, err := services.Load(c.Services, stock.LogInput, stock.Echo)
+	if err != nil {
+		return err
+	}
+	u := &up{config: c, o: o, services: definitions, screen: screen.New(o.Out, o.Colour)}
 	defer func() { err = errors.Join(err, u.close()) }()
 	if err = u.open(ctx); err == nil {
 		err = u.run(ctx)
@@ -60,9 +67,10 @@ func Run(ctx context.Context, c config.Config, o Options) (err error) {
 
 // up is what is open while it runs.
 type up struct {
-	config config.Config
-	o      Options
-	screen *screen.Screen
+	config   config.Config
+	o        Options
+	services []services.Definition
+	screen   *screen.Screen
 
 	http   net.Listener     // nil: no HTTP
 	server *embedded.Server // nil: NATS is elsewhere
@@ -127,10 +135,17 @@ func (u *up) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w := workers.New(u.workerConn, workers.Options{Namespace: u.config.Namespace, Logger: u.o.Logger, OnRun: u.screen.Run})
+	o := workers.Options{Namespace: u.config.Namespace, Logger: u.o.Logger, OnRun: u.screen.Run}
+	crew, err := services.NewCrew(u.workerConn, o, u.o.Logger, u.services...)
+	if err != nil {
+		return err
+	}
+	defer process.Abandon(crew.Kill)()
+	w := workers.New(u.workerConn, o)
 	stock.Register(w, u.o.Logger)
+	crew.Add(w)
 
-	mux, err := web.Handler("bellhop up", wiring.Checks(u.schedulerConn, s), s, w)
+	mux, err := web.Handler("bellhop up", wiring.Checks(u.schedulerConn, s), s, crew)
 	if err != nil {
 		return err
 	}
@@ -145,7 +160,7 @@ func (u *up) run(ctx context.Context) error {
 		if err := u.greet(running, s); err != nil {
 			return err
 		}
-		return w.Run(running)
+		return crew.Run(running)
 	})
 	group.Go(func() error {
 		<-running.Done()
@@ -161,6 +176,9 @@ func (u *up) run(ctx context.Context) error {
 // of the demo, and says what runs where.
 func (u *up) greet(ctx context.Context, s *scheduler.Scheduler) error {
 	g := greeting{config: u.config, services: []string{stock.LogInput, stock.Echo}, server: u.config.NATS.String()}
+	for _, d := range u.services {
+		g.services = append(g.services, d.Name)
+	}
 	if u.server != nil {
 		g.server, g.dir = u.server.URL(), u.server.Dir()
 		select {

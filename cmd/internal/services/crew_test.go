@@ -1,0 +1,81 @@
+package services
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+
+	"github.com/bellhop-run/bellhop/kv/natstest"
+	"github.com/bellhop-run/bellhop/workers"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+func TestMain(m *testing.M) { natstest.Main(m) }
+
+// TestCrew runs two programs, each as its definition says, and sees the figures
+// of both.
+func TestCrew(t *testing.T) {
+	nc := natstest.Start(t).Connect()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := workers.Setup(t.Context(), js, workers.SetupOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	definitions, err := parse([]byte("bad: {shell: exit 1, attempts: 1}\ngood: {shell: 'printf $GREETING', env: {GREETING: hello}}\n"), t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs := make(chan workers.Run, 10)
+	log := slog.New(slog.DiscardHandler)
+	crew, err := NewCrew(nc, workers.Options{Logger: log, Attempts: 9, OnRun: func(r workers.Run) { runs <- r }}, log, definitions...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	metrics := prometheus.NewPedanticRegistry()
+	if err := metrics.Register(crew); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- crew.Run(ctx) }()
+	got := map[string]string{}
+	for _, service := range []string{"bad", "good"} {
+		if _, err := workers.NewDispatcher(js, "").Ring(ctx, workers.Ring{Channel: "cli", Service: service}); err != nil {
+			t.Fatal(err)
+		}
+		r := <-runs
+		got[r.Service] = r.Outcome + " " + r.Output + r.Error
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if got["bad"] != "dead exit status 1" || got["good"] != "ok hello" {
+		t.Errorf("got %v", got)
+	}
+	families, err := metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "bellhop_worker_runs_total" && len(f.GetMetric()) != 2 {
+			t.Errorf("figures of %d services", len(f.GetMetric()))
+		}
+	}
+}
+
+func TestCrewRefuses(t *testing.T) {
+	nc := natstest.Start(t).Connect()
+	log := slog.New(slog.DiscardHandler)
+	for _, d := range []Definition{{Name: "a b", URL: "http://c"}, {Name: "a"}, {Name: "a", Command: []string{"no-such-program-anywhere"}}, {Name: "a", URL: "c"}} {
+		if d.Check() == nil {
+			t.Errorf("nothing is wrong with %+v", d)
+		}
+	}
+	if _, err := NewCrew(nc, workers.Options{}, log, Definition{Name: "a"}); err == nil {
+		t.Error("it runs nothing")
+	}
+}
