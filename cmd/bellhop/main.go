@@ -83,10 +83,16 @@ func path(command *kong.Context, err error) string {
 	if e, ok := errors.AsType[*kong.ParseError](err); ok {
 		command = e.Context
 	}
+	words := "bellhop"
 	if command == nil || command.Selected() == nil {
-		return "bellhop"
+		return words
 	}
-	return command.Selected().FullPath()
+	for _, step := range command.Path {
+		if step.Command != nil {
+			words += " " + step.Command.Name
+		}
+	}
+	return words
 }
 
 // help is what --help prints. The configuration and the exit codes are told
