@@ -3,6 +3,7 @@ package scheduler
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/bellhop-run/bellhop/kv"
 	"github.com/bellhop-run/bellhop/workers"
@@ -43,6 +44,26 @@ func createLog(ctx context.Context, js jetstream.JetStream, ns workers.Namespace
 	if err != nil {
 		return fmt.Errorf("create stream %s: %w", cfg.Name, err)
 	}
+	return checkLog(have)
+}
+
+// CheckSettings tells whether a stream or bucket of the namespace has settings
+// on which triggers or runs would be lost or doubled (workers.ErrSettings).
+func CheckSettings(ns workers.Namespace, have jetstream.StreamConfig) error {
+	switch have.Name {
+	case ns.TriggersStream():
+		return checkLog(have)
+	case "KV_" + ns.JobsBucket(), "KV_" + ns.StateBucket():
+		if !have.AllowAtomicPublish || have.AllowDirect {
+			return fmt.Errorf("%w: bucket %s must have atomic batches allowed and direct get off: starting a scheduler mends it", workers.ErrSettings, strings.TrimPrefix(have.Name, "KV_"))
+		}
+		return nil
+	}
+	return workers.CheckSettings(ns, have)
+}
+
+// checkLog refuses settings with which the trigger log could not be relied on.
+func checkLog(have jetstream.StreamConfig) error {
 	for _, c := range []struct {
 		ok   bool
 		want string
@@ -57,7 +78,7 @@ func createLog(ctx context.Context, js jetstream.JetStream, ns workers.Namespace
 		{!have.NoAck, "acknowledgements"},
 	} {
 		if !c.ok {
-			return fmt.Errorf("%w: stream %s must have %s", workers.ErrSettings, cfg.Name, c.want)
+			return fmt.Errorf("%w: stream %s must have %s", workers.ErrSettings, have.Name, c.want)
 		}
 	}
 	return nil

@@ -112,6 +112,17 @@ func setupStream(ctx context.Context, js jetstream.JetStream, want jetstream.Str
 	return suits(have, want)
 }
 
+// CheckSettings tells whether a stream of rings, runs or dead letters has
+// settings on which runs would be lost or doubled (ErrSettings).
+func CheckSettings(ns Namespace, have jetstream.StreamConfig) error {
+	for _, want := range (SetupOptions{Namespace: ns}).withDefaults().streams() {
+		if want.Name == have.Name {
+			return suits(have, want)
+		}
+	}
+	return nil
+}
+
 // suits says which setting of an existing stream would lose or double runs.
 func suits(have, want jetstream.StreamConfig) error {
 	for _, s := range want.Subjects {

@@ -28,20 +28,11 @@ func client(t *testing.T, url string) (env []string, do func(args ...string)) {
 	}
 }
 
-// upHere starts a bellhop up and gives its URL.
-func upHere(t *testing.T) (p *running, url string) {
-	t.Helper()
-	p = start(t, environment(t, "BELLHOP_SYNC=1s"), "up")
-	url = p.await(t, `NATS +(nats://\S+),`)[1]
-	p.await(t, `^  nats `)
-	return p, url
-}
-
 // TestOutcomes sees what becomes of a run in the exit code: the services here
 // fail, panic, and answer in bytes.
 func TestOutcomes(t *testing.T) {
 	t.Parallel()
-	_, url := upHere(t)
+	_, url := upServer(t, "BELLHOP_SYNC=1s")
 	nc, err := nats.Connect(url)
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/completion"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/cron"
+	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/doctor"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/jobs"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/runs"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/screen"
@@ -35,6 +36,7 @@ type commands struct {
 	Run        runs.Commands       `cmd:"" help:"Look at what was run."`
 	Watch      runs.Watch          `cmd:"" help:"Show runs as they end."`
 	Cron       cron.Commands       `cmd:"" help:"Explain cron expressions."`
+	Doctor     doctor.Command      `cmd:"" help:"Look for what does not work, and say what to do."`
 	Completion completion.Script   `cmd:"" help:"Print the completion script of a shell."`
 	Complete   completion.Complete `cmd:"" hidden:""`
 	Version    versionCommand      `cmd:"" help:"Print the version."`
@@ -81,10 +83,16 @@ func path(command *kong.Context, err error) string {
 	if e, ok := errors.AsType[*kong.ParseError](err); ok {
 		command = e.Context
 	}
+	words := "bellhop"
 	if command == nil || command.Selected() == nil {
-		return "bellhop"
+		return words
 	}
-	return command.Selected().FullPath()
+	for _, step := range command.Path {
+		if step.Command != nil {
+			words += " " + step.Command.Name
+		}
+	}
+	return words
 }
 
 // help is what --help prints. The configuration and the exit codes are told

@@ -9,7 +9,7 @@ import (
 // nothing else.
 func TestWatchJobs(t *testing.T) {
 	t.Parallel()
-	_, url := upHere(t)
+	_, url := upServer(t, "BELLHOP_SYNC=1s")
 	env, do := client(t, url)
 	do("job", "create", "night 1", "-s", "echo", "--every", "1h")
 
@@ -46,7 +46,7 @@ func TestWatchJobs(t *testing.T) {
 // TestWatchRuns sees runs as they end, those that were asked for.
 func TestWatchRuns(t *testing.T) {
 	t.Parallel()
-	_, url := upHere(t)
+	_, url := upServer(t, "BELLHOP_SYNC=1s")
 	env, do := client(t, url)
 	do("job", "create", "b", "-s", "echo", "--every", "1h")
 

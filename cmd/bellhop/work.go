@@ -20,7 +20,7 @@ import (
 )
 
 type workCommand struct {
-	Service     string        `arg:"" help:"Name of the service."`
+	Service     string        `arg:"" complete:"service" help:"Name of the service."`
 	Command     []string      `arg:"" name:"cmd" passthrough:"" help:"The program and its arguments, after --."`
 	Concurrency int           `placeholder:"N" default:"8" help:"How many runs go on at the same time (8)."`
 	Timeout     time.Duration `placeholder:"D" help:"How long a run may take where its job does not say (5m)."`

@@ -82,8 +82,8 @@ func Survey(ctx context.Context, link *session.Link) ([]*Service, error) {
 	return all.finish(ctx, link)
 }
 
-// SurveyQueues is Survey without the scheduler: nothing is known of jobs.
-func SurveyQueues(ctx context.Context, link *session.Link) ([]*Service, error) {
+// Queues is Survey without the scheduler: nothing is known of jobs.
+func Queues(ctx context.Context, link *session.Link) ([]*Service, error) {
 	return make(survey).finish(ctx, link)
 }
 
