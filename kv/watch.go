@@ -2,7 +2,6 @@ package kv
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -37,37 +36,29 @@ func (b *Bucket[T]) Watch(ctx context.Context, after uint64, fn func(Entry[T]), 
 		waiting = false
 		loaded()
 	}
-	failed := make(chan error, 1)
-	cc, err := cons.Consume(func(m jetstream.Msg) {
+	// An iterator and not a callback: while the client begins anew after a lost
+	// connection, two callbacks can be under way at once, the older one late.
+	messages, err := cons.Messages(jetstream.PullMaxMessages(watchPrefetch))
+	if err != nil {
+		return fmt.Errorf("watch %s: %w", b.prefix, err)
+	}
+	defer messages.Stop()
+	for {
+		m, err := messages.Next(jetstream.NextContext(ctx))
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("watch %s: %w", b.prefix, err)
+		}
 		meta, err := m.Metadata()
 		if err != nil { // not a message of a consumer: nothing to give
-			return
+			continue
 		}
 		fn(b.entry(m.Subject(), m.Headers(), m.Data(), meta.Sequence.Stream, meta.Timestamp))
 		if waiting && meta.NumPending == 0 {
 			waiting = false
 			loaded()
 		}
-	}, jetstream.PullMaxMessages(watchPrefetch), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
-		if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrConnectionClosed) {
-			select {
-			case failed <- err:
-			default:
-			}
-		}
-	}))
-	if err != nil {
-		return fmt.Errorf("watch %s: %w", b.prefix, err)
 	}
-	select {
-	case <-ctx.Done():
-		err = nil
-	case err = <-failed:
-		err = fmt.Errorf("watch %s: %w", b.prefix, err)
-	case <-cc.Closed():
-		err = fmt.Errorf("watch %s: closed", b.prefix)
-	}
-	cc.Stop()
-	<-cc.Closed()
-	return err
 }

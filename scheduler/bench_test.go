@@ -86,7 +86,11 @@ func BenchmarkLog(b *testing.B) {
 		mode := map[bool]string{false: "relaxed", true: "durable"}[sync]
 		b.Run("append/"+mode, func(b *testing.B) {
 			s := benchScheduler(b, connectProcess(b, sync))
-			o, err := s.openLog(b.Context())
+			end, err := readEnd(b.Context(), s.log, s.ns.HandSubject())
+			if err != nil {
+				b.Fatal(err)
+			}
+			o, err := s.openLog(b.Context(), end)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -22,6 +22,7 @@ const (
 type mark struct {
 	seq      uint64
 	at       position
+	tail     uint64 // what follows it may hold occurrences past at; seq, or less
 	revision uint64
 	state    uint64
 	tallies  []keyedTally
@@ -51,7 +52,7 @@ type savedTallies struct {
 func newClaims(o *opened) claims {
 	return claims{
 		saved: make(chan savedTallies, 1), acked: o.w.last, hand: o.hand, ours: o.w.last,
-		claimed: mark{seq: o.hand.Seq, at: o.hand.position(), revision: o.hand.Revision, state: o.hand.State},
+		claimed: mark{tail: o.hand.Seq, at: o.hand.position(), revision: o.hand.Revision, state: o.hand.State},
 	}
 }
 
@@ -67,7 +68,11 @@ func (l *leader) mark() {
 	if t := b.agenda.top(); t != nil && b.at.past(t.due, t.key) {
 		return // something learned late is due from before
 	}
-	l.pending = &mark{seq: l.w.last, at: b.at, revision: b.seen, tallies: b.takeTallies(l.w.last)}
+	m := &mark{seq: l.w.last, at: b.at, tail: l.w.last, revision: b.seen, tallies: b.takeTallies(l.w.last)}
+	if b.tail != nil && b.tail.latest >= b.at.time {
+		m.tail = l.claimed.tail // what the log holds past b.at must stay known
+	}
+	l.pending = m
 }
 
 // handDue tells whether a hand is to be appended now. One is under way at a
@@ -92,7 +97,7 @@ func (l *leader) appendHand(now time.Time, released bool) error {
 	c := &l.claimed
 	h := hand{
 		Leader: l.hand.Leader, Epoch: l.hand.Epoch,
-		Time: c.at.time, Cursor: c.at.key, Revision: c.revision, Seq: c.seq, State: c.state,
+		Time: c.at.time, Cursor: c.at.key, Revision: c.revision, Seq: c.tail, State: c.state,
 		Judged: l.tick, Missed: l.b.unfinished(c.at), Released: released,
 	}
 	if err := l.w.append(handMsg(l.s.ns, &h)); err != nil {

@@ -65,8 +65,7 @@ func (c *clerk) run(ctx context.Context) error {
 // work writes everything that there is to write. A missed stretch is done with
 // only after the ends that it brought about are written: they are read from it.
 func (c *clerk) work(ctx context.Context) error {
-	es := c.book.edits() // before the stretches, for a job that has ended leaves no record
-	stretches := c.book.unrecorded()
+	stretches, es := c.book.work()
 	for _, s := range stretches {
 		if err := c.record(ctx, s); err != nil {
 			return fmt.Errorf("record what was missed: %w", err)
@@ -90,14 +89,15 @@ func (b *book) settle(seq uint64) bool {
 	return len(b.ended) > 0 || len(b.unstamped) > 0 || len(b.missed) > len(b.recorded)
 }
 
-// unrecorded gives the missed stretches that have no records yet. Their
-// decision is in the log.
-func (b *book) unrecorded() []stretch {
+// work gives the missed stretches that have no records yet, their decision
+// being in the log, and the definitions to be written, both as of one moment:
+// every end that one of these stretches has brought about is among them.
+func (b *book) work() ([]stretch, []edit) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(b.missed), func(s stretch) bool {
 		return b.recorded[s] || b.decided > b.settled
-	})
+	}), b.edits()
 }
 
 func (b *book) noteRecorded(stretches []stretch) {
@@ -118,10 +118,8 @@ type edit struct {
 }
 
 // edits gives the definitions to be written: those of jobs that have ended for
-// certain, and those that lack their anchor.
+// certain, and those that lack their anchor. The caller holds mu.
 func (b *book) edits() []edit {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	var es []edit
 	for key, e := range b.ended {
 		if j := b.jobs[key]; e.seq <= b.settled && j != nil {

@@ -23,7 +23,8 @@ type hand struct {
 	// Revision is of the jobs bucket. Whoever opens the log fires nothing
 	// before its own view has passed it.
 	Revision uint64 `json:"revision"`
-	// Seq is a sequence of the log: what follows it is the tail.
+	// Seq is a sequence of the log: what follows it is the tail. Up to it, the
+	// log holds nothing past the position, so that the tail tells all of that.
 	Seq uint64 `json:"seq"`
 	// State is a revision of the state bucket: the counts written by then
 	// cover everything up to Seq.

@@ -54,15 +54,12 @@ type opened struct {
 const leapLen = window + 1
 
 // openLog makes this scheduler the log's only writer, or fails with errRefused
-// when somebody else is. It commits one atomic batch of identical hands with
-// the old claims: once stored, nothing that an older writer has under way can
-// be accepted, for all of it expects a sequence below the leap's end. One hand
-// alone would not do: sequence numbers can meet by chance.
-func (s *Scheduler) openLog(ctx context.Context) (*opened, error) {
-	end, err := readEnd(ctx, s.log, s.ns.HandSubject())
-	if err != nil {
-		return nil, err
-	}
+// when somebody else has opened the log since its end was read. It commits one
+// atomic batch of identical hands with the old claims: once stored, nothing
+// that an older writer has under way can be accepted, for all of it expects a
+// sequence below the leap's end. One hand alone would not do: sequence numbers
+// can meet by chance.
+func (s *Scheduler) openLog(ctx context.Context, end logEnd) (*opened, error) {
 	o := &opened{hand: s.nextHand(&end), old: end.hand}
 	last, err := s.commitLeap(ctx, &o.hand, &end)
 	for try := 1; errors.Is(err, errRefused) && try < openTries; try++ {

@@ -231,14 +231,16 @@ func (s *Scheduler) cycle(ctx context.Context) error {
 	}
 	api := &api{s: s}
 	defer api.stop()
+	var end logEnd
 	for starting, again := true, false; ctx.Err() == nil; starting = false {
 		if !again {
 			api.stop()
-			if s.standBy(ctx, starting) != nil {
+			var err error
+			if end, err = s.standBy(ctx, starting); err != nil {
 				return nil
 			}
 		}
-		o, err := s.openLog(ctx)
+		o, err := s.openLog(ctx, end)
 		if err == nil {
 			err = s.lead(ctx, o, api)
 			s.metrics.epochs.Inc()
@@ -250,27 +252,25 @@ func (s *Scheduler) cycle(ctx context.Context) error {
 			return nil
 		}
 		s.logger.Warn("an epoch has ended", "error", err)
-		again = s.stillOurs(ctx)
+		end, again = s.stillOurs(ctx)
 	}
 	return nil
 }
 
-// stillOurs tells whether nobody else has opened the log, trying until NATS
-// answers.
-func (s *Scheduler) stillOurs(ctx context.Context) bool {
-	for {
+// stillOurs reads the log's end and tells whether nobody else has opened it,
+// trying until NATS answers.
+func (s *Scheduler) stillOurs(ctx context.Context) (logEnd, bool) {
+	for wait := retryWait / 10; pause(ctx, wait); wait = retryWait {
 		end, err := readEnd(ctx, s.log, s.ns.HandSubject())
 		if err == nil {
 			ours := end.hand.Leader == s.name
 			if !ours {
 				s.leaderSeen(end.hand)
 			}
-			return ours && pause(ctx, retryWait/10)
-		}
-		if !pause(ctx, retryWait) {
-			return false
+			return end, ours
 		}
 	}
+	return logEnd{}, false
 }
 
 // leads notes that this scheduler has opened the log.

@@ -23,8 +23,9 @@ const (
 // and was still the last two seconds later by this machine's monotonic clock,
 // when its leader has released it, or, at the start, when it is empty or the
 // server lives in this process, which means that nobody else can lead. The
-// hand counts and not the log's end, which strangers move, too.
-func (s *Scheduler) standBy(ctx context.Context, starting bool) error {
+// hand counts and not the log's end, which strangers move, too. The end that it
+// returns is the one that was judged: somebody may have opened the log since.
+func (s *Scheduler) standBy(ctx context.Context, starting bool) (logEnd, error) {
 	released := make(chan struct{}, 1)
 	sub, err := s.nc.Subscribe(s.ns.HandSubject(), func(m *nats.Msg) {
 		var h hand
@@ -48,12 +49,12 @@ func (s *Scheduler) standBy(ctx context.Context, starting bool) error {
 			since = time.Time{}
 			s.logger.Warn("cannot read the trigger log", "error", err)
 		case end.hand.Released, starting && (end.last == 0 || s.embedded):
-			return nil
+			return end, nil
 		case since.IsZero() || end.handSeq != last:
 			last, since = end.handSeq, now
 			s.leaderSeen(end.hand)
 		case now.Sub(since) >= still:
-			return nil
+			return end, nil
 		}
 		wait := pollEvery
 		if hurry > 0 {
@@ -63,7 +64,7 @@ func (s *Scheduler) standBy(ctx context.Context, starting bool) error {
 		select {
 		case <-ctx.Done():
 			poll.Stop()
-			return ctx.Err()
+			return end, ctx.Err()
 		case <-poll.C:
 		case <-released:
 			poll.Stop()
