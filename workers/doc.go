@@ -53,6 +53,11 @@
 // A saved place in a stream that was itself deleted and made anew counts for
 // nothing, which is logged: all that the new stream holds is run.
 //
+// # Services that are something else
+//
+// Package workers/command makes a service of any program, workers/forward one
+// of an HTTP endpoint.
+//
 // # Setting up
 //
 // Setup makes the streams but for the triggers', which is the scheduler's. A

@@ -52,5 +52,5 @@
 //
 // A worker that is itself killed (kill -9) takes nobody along. Where a worker is
 // the first process of a container, an init (docker run --init) has to bury what
-// programs orphan.
+// programs orphan; without one, a terminated group is waited for the whole grace.
 package command

@@ -4,17 +4,19 @@ import (
 	"context"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/bellhop-run/bellhop/kv/natstest"
 	"github.com/bellhop-run/bellhop/workers"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go/micro"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
 func TestMain(m *testing.M) { natstest.Main(m) }
 
-// TestCrew runs two programs, each as its definition says, and sees the figures
-// of both.
+// TestCrew runs programs, each as its definition says, and sees the figures
+// of all.
 func TestCrew(t *testing.T) {
 	nc := natstest.Start(t).Connect()
 	js, err := jetstream.New(nc)
@@ -24,7 +26,7 @@ func TestCrew(t *testing.T) {
 	if err := workers.Setup(t.Context(), js, workers.SetupOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	definitions, err := parse([]byte("bad: {shell: exit 1, attempts: 1}\ngood: {shell: 'printf $GREETING', env: {GREETING: hello}}\n"), t.TempDir(), nil)
+	definitions, err := parse([]byte("bad: {shell: exit 1, attempts: 1}\ngood: {shell: 'printf $GREETING', env: {GREETING: hello}}\nhuge: {shell: head -c 3000000 /dev/zero}\n"), t.TempDir(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,6 +51,11 @@ func TestCrew(t *testing.T) {
 		r := <-runs
 		got[r.Service] = r.Outcome + " " + r.Output + r.Error
 	}
+	// A caller never takes a part for the whole.
+	m, err := nc.Request("bellhop.call.huge", nil, time.Minute)
+	if err != nil || m.Header.Get(micro.ErrorCodeHeader) != "413" {
+		t.Errorf("a huge output is answered with %v, %v", m.Header, err)
+	}
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)
@@ -61,7 +68,7 @@ func TestCrew(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, f := range families {
-		if f.GetName() == "bellhop_worker_runs_total" && len(f.GetMetric()) != 2 {
+		if f.GetName() == "bellhop_worker_runs_total" && len(f.GetMetric()) != 3 {
 			t.Errorf("figures of %d services", len(f.GetMetric()))
 		}
 	}
