@@ -46,7 +46,7 @@ func TestManyJobs(t *testing.T) {
 	}
 	check(try("job", "list", "-o", "name"), all+1, "job 000000", "z")
 	check(try("job", "list"), all+2, "NAME", "z ")
-	check(try("job", "list", "-o", "json"), all+1, `{"name":"job 000000"`, `{"name":"z"`)
+	check(try("job", "list", "-o", "json", "--prefix", "job 09"), all/10, `{"name":"job 090000"`, `{"name":"job 099999"`)
 	check(try("job", "list", "--limit", "10", "-o", "name"), 10, "job 000000", "job 000009")
 	check(try("job", "list", "--prefix", "job 0999", "-o", "name"), 100, "job 099900", "job 099999")
 	check(try("job", "list", "--service", "service-42", "-o", "name"), all/groups, "job 000042", "job 099942")

@@ -45,7 +45,7 @@ func environment(t *testing.T, more ...string) []string {
 		"HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH"),
 		"BELLHOP_DATA=" + filepath.Join(t.TempDir(), "data"),
 		"BELLHOP_NATS_ADDR=127.0.0.1:0", "BELLHOP_HTTP_ADDR=127.0.0.1:0",
-		"GORACE=halt_on_error=1",
+		"GORACE=halt_on_error=1 atexit_sleep_ms=0",
 	}
 	return append(env, more...)
 }

@@ -28,7 +28,7 @@ func TestScripts(t *testing.T) {
 					e.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+os.Getenv("PATH"))
 					e.Setenv("BELLHOP_NATS_URL", url)
 					e.Setenv("TZ", "UTC")
-					e.Setenv("GORACE", "halt_on_error=1")
+					e.Setenv("GORACE", "halt_on_error=1 atexit_sleep_ms=0")
 					return nil
 				},
 				Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits},

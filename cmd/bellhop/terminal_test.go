@@ -34,3 +34,27 @@ func TestConfirm(t *testing.T) {
 		t.Error("the job is still there")
 	}
 }
+
+// TestInterruptedInput leaves a command that waits for its input.
+func TestInterruptedInput(t *testing.T) {
+	t.Parallel()
+	p := &running{Cmd: exec.CommandContext(t.Context(), binary, "service", "call", "echo", "-")}
+	p.Env = environment(t)
+	in, err := p.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	// As much as no pipe holds: when it is written, the command reads.
+	if _, err := in.Write(make([]byte, 1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	p.interrupt(t)
+	p.Wait()
+	if p.ProcessState.Success() {
+		t.Error("it goes on")
+	}
+}

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 )
 
 // maxInput bounds what is read from a file or standard input: more than any
@@ -28,6 +30,7 @@ func (s *Session) Read(arg string) ([]byte, error) {
 // ReadFile reads a file, or standard input if it is called "-".
 func (s *Session) ReadFile(name string) ([]byte, error) {
 	if name == "-" {
+		interruptible()
 		return readAll("standard input", s.In)
 	}
 	f, err := os.Open(name)
@@ -49,6 +52,10 @@ func readAll(name string, r io.Reader) ([]byte, error) {
 	return b, nil
 }
 
+// interruptible lets Ctrl-C end the process at once: a read from a terminal
+// cannot be broken off, and nothing has begun that would have to be drained.
+func interruptible() { signal.Reset(os.Interrupt, syscall.SIGTERM) }
+
 // Confirm asks before something is lost. Where nobody can answer it refuses.
 func (s *Session) Confirm(yes bool, format string, args ...any) error {
 	if yes {
@@ -59,6 +66,7 @@ func (s *Session) Confirm(yes bool, format string, args ...any) error {
 	if f, ok := s.In.(*os.File); !ok || !isDevice(f) {
 		return refusal
 	}
+	interruptible()
 	fmt.Fprintf(s.Err, "%s [y/N] ", question)
 	answer, err := bufio.NewReader(s.In).ReadString('\n')
 	if errors.Is(err, io.EOF) && answer == "" { // /dev/null is a device as well
