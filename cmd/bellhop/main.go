@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 
 	_ "time/tzdata" // zones on machines that have none
 
@@ -127,11 +128,20 @@ func (u upCommand) Run(ctx context.Context, s *session.Session) error {
 		return err
 	}
 	return up.Run(ctx, c, up.Options{
-		Demo:   u.Demo,
-		Out:    s.Out,
-		Colour: screen.Colourful(s.Out),
-		Logger: slog.New(slog.NewTextHandler(s.Err, &slog.HandlerOptions{ReplaceAttr: shortTime})),
+		Command: called(os.Args[0]),
+		Demo:    u.Demo,
+		Out:     s.Out,
+		Colour:  screen.Colourful(s.Out),
+		Logger:  slog.New(slog.NewTextHandler(s.Err, &slog.HandlerOptions{ReplaceAttr: shortTime})),
 	})
+}
+
+// called is how to call this program again: `go run` puts it where nobody looks.
+func called(path string) string {
+	if strings.Contains(path, "go-build") {
+		return "go run ./cmd/bellhop"
+	}
+	return "bellhop"
 }
 
 // shortTime leaves the day and the zone out of log lines: somebody watches.

@@ -14,11 +14,11 @@ import (
 // that is added here.
 var expected = []struct{ command, flags, want string }{
 	{"nats req bellhop.jobs.create", "", `"state":"active"`},
-	{"nats req bellhop.jobs.list", "", `"name":"My Sample"`},
+	{"nats req bellhop.jobs.list", "", `"name":"Tea Time"`},
 	{"nats micro ls", "", "bellhop"},
 	{"nats micro info bellhop", "", "bellhop.jobs.create"},
 	{"nats kv get", "", `"payload":"hello"`},
-	{"nats sub", "--count 1", "Bellhop-Job: My=20Sample"},
+	{"nats sub", "--count 1", "Bellhop-Job: Tea=20Time"},
 	{"nats stream view", "", "bellhop.trigger.log-input"},
 	{"nats kv put", "", "Europe/Prague"},
 	{"nats req bellhop.jobs.run", "", `"run":"manual`},
@@ -34,7 +34,7 @@ func TestNatsCommands(t *testing.T) {
 	}
 	p := start(t, environment(t), "up")
 	url := p.await(t, `NATS +(nats://\S+),`)[1]
-	p.await(t, `^  nats `)
+	p.await(t, `^  bellhop job create `)
 
 	bin := t.TempDir() // so that the shell finds this nats, and no other
 	if err := os.Symlink(strings.TrimSpace(string(out)), filepath.Join(bin, "nats")); err != nil {
@@ -64,7 +64,7 @@ func TestNatsCommands(t *testing.T) {
 		}
 	}
 	// The worker rang for what was made and for what was asked for by hand.
-	p.await(t, sampleRun)
+	p.await(t, `Tea Time +log-input +ok`)
 	p.await(t, `nightly +log-input +ok`)
 }
 

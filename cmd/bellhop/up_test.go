@@ -26,7 +26,7 @@ func TestUpDemo(t *testing.T) {
 		p := start(t, env, "up", "--demo")
 		url := p.await(t, `NATS +(nats://127\.0\.0\.1:\d+), embedded`)[1]
 		site := p.await(t, `HTTP +(http://127\.0\.0\.1:\d+)`)[1]
-		p.await(t, `^  nats -s nats://\S+ req bellhop\.jobs\.create '\{.*\}'$`)
+		p.await(t, `^  bellhop job create Mine .* --server nats://\S+$`)
 		p.await(t, sampleRun)
 		p.await(t, sampleRun)
 		p.await(t, `  Just once +log-input +ok `)
@@ -59,7 +59,7 @@ func TestUpAlone(t *testing.T) {
 	t.Parallel()
 	p := start(t, environment(t, "BELLHOP_HTTP_ADDR=", "BELLHOP_SYNC=1s"), "up")
 	p.await(t, `data +/.*, synced every 1s`)
-	p.await(t, `^  nats `)
+	p.await(t, `^  bellhop job create `)
 	if strings.Contains(p.said(), "HTTP") || strings.Contains(p.said(), "My Sample") {
 		t.Error("it says what is not there")
 	}
@@ -87,7 +87,7 @@ func TestUpOutside(t *testing.T) {
 	}
 	data := filepath.Join(t.TempDir(), "data")
 	p := start(t, environment(t, "BELLHOP_NATS_URL="+s.ClientURL(), "BELLHOP_DATA="+data, "BELLHOP_NAMESPACE=blue"), "up", "--demo")
-	p.await(t, `^  nats -s \S+ req blue\.jobs\.create `)
+	p.await(t, `^  bellhop job create .* --namespace blue$`)
 	p.await(t, sampleRun)
 	if _, err := os.Stat(data); err == nil {
 		t.Error("it made a store that nobody needs")
@@ -112,7 +112,7 @@ func TestUpRefuses(t *testing.T) {
 
 	env := environment(t)
 	first := start(t, env, "up")
-	first.await(t, `^  nats `)
+	first.await(t, `^  bellhop job create `)
 
 	for _, tt := range []struct {
 		name string

@@ -39,7 +39,7 @@ func upServer(t *testing.T, more ...string) (p *running, url string) {
 	t.Helper()
 	p = start(t, environment(t, more...), "up")
 	url = p.await(t, `NATS +(nats://\S+),`)[1]
-	p.await(t, `^  nats `)
+	p.await(t, `^  bellhop job create `)
 	return p, url
 }
 

@@ -14,6 +14,7 @@ import (
 // the demo has, and, last, the next command to type.
 type greeting struct {
 	config   config.Config
+	command  string // how this program was called
 	server   string // where clients connect
 	dir      string // of the embedded server, "" if there is none
 	http     string // address, "" if there is none
@@ -52,12 +53,14 @@ func (g greeting) String() string {
 
 // next is a command that works as it stands.
 func (g greeting) next() string {
-	server := ""
+	next := g.command + " job create Mine --service log-input --every 5s --payload hi"
 	if g.server != config.DefaultURL {
-		server = "-s " + g.server + " "
+		next += " --server " + g.server
 	}
-	return fmt.Sprintf(`nats %sreq %s '{"name":"Mine","service":"log-input","schedule":{"every":"5s"},"payload":"hi"}'`,
-		server, g.config.Namespace.JobsSubject("create"))
+	if ns := g.config.Namespace.String(); ns != workers.DefaultNamespace {
+		next += " --namespace " + ns
+	}
+	return next
 }
 
 func synced(s config.Sync) string {

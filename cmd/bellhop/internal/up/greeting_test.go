@@ -13,7 +13,7 @@ import (
 func TestGreeting(t *testing.T) {
 	now := time.Date(2026, 12, 7, 9, 0, 0, 0, time.Local)
 	g := greeting{
-		config: config.Config{}, server: config.DefaultURL, dir: "/d", http: "127.0.0.1:8080",
+		config: config.Config{}, command: "bellhop", server: config.DefaultURL, dir: "/d", http: "127.0.0.1:8080",
 		services: []string{"log-input", "echo"}, demo: demoJobs(now),
 	}
 	want := `Bellhop ` + workers.Version + `
@@ -29,19 +29,19 @@ func TestGreeting(t *testing.T) {
 Each run is a line: due, lateness, job, service, outcome, duration. Ctrl-C stops.
 Make a job yourself, from another terminal:
 
-  nats req bellhop.jobs.create '{"name":"Mine","service":"log-input","schedule":{"every":"5s"},"payload":"hi"}'`
+  bellhop job create Mine --service log-input --every 5s --payload hi`
 	if diff := cmp.Diff(want, g.String()); diff != "" {
 		t.Error(diff)
 	}
 
-	g = greeting{config: config.Config{Namespace: "blue", Sync: config.Sync(time.Second)}, server: "nats://far:4222"}
+	g = greeting{config: config.Config{Namespace: "blue", Sync: config.Sync(time.Second)}, command: "go run ./cmd/bellhop", server: "nats://far:4222"}
 	text := g.String()
 	for _, not := range []string{"embedded", "data", "HTTP", "jobs  "} {
 		if strings.Contains(text, not) {
 			t.Errorf("says %q of what is not there:\n%s", not, text)
 		}
 	}
-	if lines := strings.Split(text, "\n"); !strings.HasPrefix(lines[len(lines)-1], "  nats -s nats://far:4222 req blue.jobs.create '{") {
+	if lines := strings.Split(text, "\n"); !strings.HasSuffix(lines[len(lines)-1], " --server nats://far:4222 --namespace blue") {
 		t.Errorf("last line: %s", lines[len(lines)-1])
 	}
 }

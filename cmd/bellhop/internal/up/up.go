@@ -37,6 +37,8 @@ import (
 
 // Options of Run.
 type Options struct {
+	// Command is how this program is called, for the command to type next.
+	Command string
 	// Demo has a few jobs put.
 	Demo bool
 	// Out is the screen, for the greeting and the runs; Colour says whether it
@@ -175,7 +177,7 @@ func (u *up) run(ctx context.Context) error {
 // greet waits until the scheduler of an embedded server leads, puts the jobs
 // of the demo, and says what runs where.
 func (u *up) greet(ctx context.Context, s *scheduler.Scheduler) error {
-	g := greeting{config: u.config, services: []string{stock.LogInput, stock.Echo}, server: u.config.NATS.String()}
+	g := greeting{config: u.config, command: u.o.Command, services: []string{stock.LogInput, stock.Echo}, server: u.config.NATS.String()}
 	for _, d := range u.services {
 		g.services = append(g.services, d.Name)
 	}
