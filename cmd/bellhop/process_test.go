@@ -123,17 +123,18 @@ func (p *running) await(t *testing.T, pattern string) []string {
 	return nil
 }
 
-// awaitError waits for a line of standard error that holds a text.
-func (p *running) awaitError(t *testing.T, text string) {
+// awaitError reads standard error up to a line that matches, and gives the match.
+func (p *running) awaitError(t *testing.T, pattern string) []string {
 	t.Helper()
+	re := regexp.MustCompile(pattern)
 	for {
 		select {
 		case line := <-p.errors:
-			if strings.Contains(line, text) {
-				return
+			if m := re.FindStringSubmatch(line); m != nil {
+				return m
 			}
 		case <-t.Context().Done():
-			t.Fatalf("no line of standard error holds %q", text)
+			t.Fatalf("no line of standard error is like %q", pattern)
 		}
 	}
 }

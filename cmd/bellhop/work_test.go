@@ -34,12 +34,22 @@ func request(t *testing.T, url, subject, body string) string {
 	return string(m.Data)
 }
 
-// upServer runs bellhop up and gives where its NATS server is.
+// upServer runs bellhop up and gives where its NATS server is, once every
+// service that it greets with has its worker.
 func upServer(t *testing.T, more ...string) (p *running, url string) {
 	t.Helper()
 	p = start(t, environment(t, more...), "up")
 	url = p.await(t, `NATS +(nats://\S+),`)[1]
+	waiting := make(map[string]bool)
+	for service := range strings.SplitSeq(p.await(t, `^  services +(.*)$`)[1], ", ") {
+		waiting[service] = true
+	}
 	p.await(t, `^  bellhop job create `)
+	for len(waiting) > 0 {
+		for service := range strings.FieldsSeq(p.awaitError(t, `msg="worker started".* services="?\[([^]]*)\]`)[1]) {
+			delete(waiting, service)
+		}
+	}
 	return p, url
 }
 
