@@ -186,7 +186,7 @@ func TestNextWalksWhatIsThere(t *testing.T) {
 	js := connect(t)
 	b, ctx := open[colour](t, js), t.Context()
 	for i := range 12 { // history 5: the first seven are gone
-		is(t, must(js.Publish(ctx, "$KV.B.a", fmt.Appendf(nil, `{"name":"%d"}`, i))), nil)
+		is(t, failure(js.Publish(ctx, "$KV.B.a", fmt.Appendf(nil, `{"name":"%d"}`, i))), nil)
 	}
 	var got []string
 	for rev := uint64(0); ; {
@@ -202,7 +202,7 @@ func TestNextWalksWhatIsThere(t *testing.T) {
 	}
 }
 
-func must[T any](_ T, err error) error { return err }
+func failure[T any](_ T, err error) error { return err }
 
 func TestWatchLoadsAndFollows(t *testing.T) {
 	js := connect(t)

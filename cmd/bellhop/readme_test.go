@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -112,14 +113,16 @@ func script(t *testing.T) []string {
 
 // answers are what commands of the README are to show, by how they begin.
 var answers = []struct{ command, want string }{
-	{`bellhop job create`, `created "My Job": every 2s`},
+	{`bellhop job create "My Job"`, `created "My Job": every 2s`},
+	{`bellhop job create Invoices`, `created "Invoices": cron 0 9`},
+	{`bellhop service call billing`, `billed`},
 	{`bellhop job list`, "My Job"},
 	{`bellhop job next`, `T\d\d:\d\d:\d\d`},
 	{`bellhop job update`, `every 1m`},
 	{`bellhop job deactivate`, "inactive"},
 	{`bellhop job activate`, "activated"},
 	{`bellhop job run`, "manual:"},
-	{`bellhop service call`, "hello"},
+	{`bellhop service call echo`, "hello"},
 	{`bellhop service list`, "log-input +"},
 	{`bellhop run list`, "log-input +.* ok "},
 	{`bellhop cron explain`, "02:30 does not exist"},
@@ -170,6 +173,8 @@ func TestReadme(t *testing.T) {
 	up.await(`My Sample +log-input +ok `)
 	t.Logf("from typing the first command to seeing the first run: %v", time.Since(cloned).Round(time.Millisecond))
 
+	service := openTerminal(t, env)
+	service.write("go run ./" + ownService(t, url) + "\n")
 	term := openTerminal(t, append(env, "BELLHOP_NATS_URL="+url, "NATS_URL="+url))
 	for _, command := range commands[1:] {
 		if strings.HasPrefix(command, "go -C .tools tool task") { // this test is a part of it
@@ -178,11 +183,42 @@ func TestReadme(t *testing.T) {
 			}
 			continue
 		}
+		if strings.HasPrefix(command, "bellhop service call billing") {
+			service.await(`worker started`)
+		}
 		term.follow(command)
 	}
 	up.write("\x03")
 	up.await(`draining`)
 	up.await(`bye: \d+ runs`)
+}
+
+// ownService writes the README's Go program, with this server in place of the
+// default one, into a directory of this module and gives its name.
+func ownService(t *testing.T, url string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, program, ok := strings.Cut(string(text), "\n```go\n")
+	if !ok {
+		t.Fatal("the README has no Go program")
+	}
+	program, _, _ = strings.Cut(program, "\n```")
+	if !strings.Contains(program, "nats.DefaultURL") {
+		t.Fatal("the README's program connects elsewhere")
+	}
+	program = strings.Replace(program, "nats.DefaultURL", fmt.Sprintf("%q", url), 1)
+	dir, err := os.MkdirTemp("../..", ".readme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(program+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Base(dir)
 }
 
 // follow types one command and checks what it shows. Those that go on for ever
