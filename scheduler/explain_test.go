@@ -91,7 +91,7 @@ func FuzzExplain(f *testing.F) {
 	f.Fuzz(func(t *testing.T, expr string) {
 		s := Schedule{Cron: expr}
 		if _, err := s.Compile(0); err != nil {
-			t.Skip()
+			return // refused, so there is nothing to explain
 		}
 		words, err := s.Explain()
 		if err != nil || strings.Contains(words, "  ") || strings.HasPrefix(words, ",") {

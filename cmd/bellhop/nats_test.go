@@ -49,15 +49,15 @@ func TestNatsCommands(t *testing.T) {
 		if !strings.HasPrefix(command, e.command) {
 			t.Fatalf("the README says %q where this test knows %q", command, e.command)
 		}
-		sh := exec.CommandContext(t.Context(), "sh", "-c", command+" "+e.flags)
+		env := []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "NATS_URL=" + url}
 		if strings.HasPrefix(command, "nats stream view") { // which insists on a terminal
-			if _, err := exec.LookPath("script"); err != nil {
-				t.Logf("not tried without script(1): %s", command)
-				continue
-			}
-			sh = exec.CommandContext(t.Context(), "script", "-qec", command, "/dev/null")
+			term := openTerminal(t, env)
+			term.write(command + "\n")
+			term.await(e.want)
+			continue
 		}
-		sh.Env = []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "NATS_URL=" + url}
+		sh := exec.CommandContext(t.Context(), "sh", "-c", command+" "+e.flags)
+		sh.Env = env
 		out, err := sh.CombinedOutput()
 		if err != nil || !strings.Contains(string(out), e.want) || strings.Contains(string(out), "Nats-Service-Error") {
 			t.Errorf("$ %s\n%s%v: want %q in it", command, out, err, e.want)

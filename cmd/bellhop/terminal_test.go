@@ -2,32 +2,25 @@ package main
 
 import (
 	"os/exec"
-	"strings"
 	"testing"
 )
 
 // TestConfirm answers at a terminal: only a yes deletes.
 func TestConfirm(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("script"); err != nil {
-		t.Skip("there is no script(1) to make a terminal")
-	}
 	_, url := upServer(t, "BELLHOP_SYNC=1s")
 	env, do := client(t, url)
 	do("job", "create", "a job", "-s", "echo", "--every", "1h")
-	answer := func(text string) string {
-		c := exec.CommandContext(t.Context(), "script", "-qec", binary+" job delete 'a job'", "/dev/null")
-		c.Env, c.Stdin = env, strings.NewReader(text)
-		out, _ := c.CombinedOutput() // what it says is looked at, and what becomes of the job
-		return string(out)
+	term := openTerminal(t, env)
+	answer := func(text, want string) {
+		term.write(binary + " job delete 'a job'\n")
+		term.await(`delete the job "a job" for good\? \[y/N\]`)
+		term.write(text)
+		term.await(want)
 	}
-	if said := answer("n\n"); !strings.Contains(said, `delete the job "a job" for good? [y/N]`) || !strings.Contains(said, "nothing was done") {
-		t.Error(said)
-	}
+	answer("n\n", "nothing was done")
 	do("job", "get", "a job")
-	if said := answer("y\n"); !strings.Contains(said, `deleted "a job"`) {
-		t.Error(said)
-	}
+	answer("y\n", `deleted "a job"`)
 	c := exec.CommandContext(t.Context(), binary, "job", "get", "a job")
 	c.Env = env
 	if c.Run(); c.ProcessState.ExitCode() != 3 {
