@@ -139,6 +139,8 @@ var answers = []struct{ command, want string }{
 	{`nats req bellhop.jobs.delete`, "{}"},
 	{`bellhop work`, `Ctrl-C stops`},
 	{`go install`, ""},
+	{`DIR=`, ""},
+	{`nats stream backup`, "Received"},
 }
 
 // TestReadme types the README into terminals, from top to bottom: the first
