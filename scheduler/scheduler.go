@@ -251,11 +251,22 @@ func (s *Scheduler) cycle(ctx context.Context) error {
 			}
 			return nil
 		}
-		s.logger.Warn("an epoch has ended", "error", err)
+		s.status.Store(&Status{}) // nobody leads, as far as is known
+		if o != nil {
+			s.logger.Warn("an epoch has ended", "error", err)
+		} else {
+			s.logger.Warn("cannot open the trigger log", "error", err)
+			if !errors.Is(err, errRefused) { // a full disk, for example
+				pause(ctx, openPause)
+			}
+		}
 		end, again = s.stillOurs(ctx)
 	}
 	return nil
 }
+
+// openPause is between attempts to open a log that takes nothing.
+const openPause = time.Second
 
 // stillOurs reads the log's end and tells whether nobody else has opened it,
 // trying until NATS answers.

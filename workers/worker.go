@@ -184,6 +184,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	beating.Go(func() { w.sendEndings(beat) })
 	beating.Go(func() { w.records.run(beat) })
 	beating.Go(func() { saveFloors(beat, lanes) })
+	// Whoever reads that it has started may call at once. While the connection
+	// is away this fails, and the client library subscribes when it is back.
+	_ = w.nc.FlushTimeout(settleTime)
 	w.log.Info("worker started", "version", Version, "namespace", w.o.Namespace, "services", w.names(), "concurrency", w.o.Concurrency)
 
 	<-pull.Done()

@@ -53,7 +53,7 @@ func Start(t testing.TB) *Server {
 // Up starts the server on what the one before has stored.
 func (s *Server) Up() {
 	s.t.Helper()
-	srv, err := server.NewServer(&server.Options{JetStream: true, DontListen: true, NoSigs: true, NoLog: true, StoreDir: s.dir})
+	srv, err := server.NewServer(&server.Options{JetStream: true, DontListen: true, NoSigs: true, NoLog: true, StoreDir: s.dir, JetStreamMaxStore: 1 << 40})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -141,7 +141,7 @@ func beServer(options string) {
 		o.Port = server.RANDOM_PORT
 	}
 	opts := &server.Options{
-		Host: "127.0.0.1", Port: o.Port, JetStream: true, StoreDir: o.Dir, SyncAlways: o.Sync, NoSigs: true, NoLog: true,
+		Host: "127.0.0.1", Port: o.Port, JetStream: true, StoreDir: o.Dir, JetStreamMaxStore: 1 << 40, SyncAlways: o.Sync, NoSigs: true, NoLog: true,
 	}
 	if o.ClusterPort > 0 {
 		opts.ServerName, opts.Routes = o.Name, server.RoutesFromStr(strings.Join(o.Routes, ","))

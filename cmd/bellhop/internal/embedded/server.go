@@ -70,10 +70,13 @@ func options(c config.Config) (*server.Options, error) {
 		Port:       port,
 		JetStream:  true,
 		// The server puts its files in "jetstream" below.
-		StoreDir:     dir,
-		SyncAlways:   c.Sync == 0,
-		SyncInterval: time.Duration(c.Sync),
-		NoSigs:       true, // signals are the process's own business
+		StoreDir: dir,
+		// Only a bound for what streams reserve, which by default is what is free
+		// on the disk: a small one must not keep everything from starting.
+		JetStreamMaxStore: 1 << 40,
+		SyncAlways:        c.Sync == 0,
+		SyncInterval:      time.Duration(c.Sync),
+		NoSigs:            true, // signals are the process's own business
 		// A client that does not read is cut off after this, as by default.
 		WriteDeadline:          10 * time.Second,
 		DisableJetStreamBanner: true,
