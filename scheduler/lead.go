@@ -22,7 +22,7 @@ type leader struct {
 
 // lead rings until ctx ends, when it releases the log and returns nil, or
 // until the epoch ends, when it returns why.
-func (s *Scheduler) lead(ctx context.Context, o *opened, a *api) (err error) {
+func (s *Scheduler) lead(ctx context.Context, o *opened, a *api) error {
 	saveCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	l := &leader{s: s, b: s.book, w: o.w, tick: nowStamp(), claims: newClaims(o)}
 	defer func() {
