@@ -15,9 +15,6 @@ import (
 // TestManyJobs lists, completes and surveys a hundred thousand jobs; the log
 // has how long each takes.
 func TestManyJobs(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it makes 100,000 jobs")
-	}
 	t.Parallel()
 	_, url := upServer(t, "BELLHOP_SYNC=1s")
 	env, do := client(t, url)
