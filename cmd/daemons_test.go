@@ -20,9 +20,11 @@ import (
 
 	// What the daemons are made of: a test's remembered result is forgotten when
 	// what it imports has changed, and this test builds what it does not import.
+	_ "github.com/bellhop-run/bellhop/cmd/internal/bridge"
 	_ "github.com/bellhop-run/bellhop/cmd/internal/connect"
 	_ "github.com/bellhop-run/bellhop/cmd/internal/process"
 	_ "github.com/bellhop-run/bellhop/cmd/internal/services"
+	_ "github.com/bellhop-run/bellhop/cmd/internal/telemetry"
 	_ "github.com/bellhop-run/bellhop/cmd/internal/wiring"
 	_ "github.com/bellhop-run/bellhop/workers/stock"
 )
@@ -85,7 +87,7 @@ func build(t *testing.T) string {
 	if raceDetector {
 		args = append(args, "-race")
 	}
-	output(t, append(args, "./cmd/bellhop-scheduler", "./cmd/bellhop-worker")...)
+	output(t, append(args, "./cmd/bellhop-scheduler", "./cmd/bellhop-worker", "./cmd/bellhop-bridge")...)
 	return dir
 }
 
@@ -126,7 +128,7 @@ func TestDaemons(t *testing.T) {
 	timekeeper.await(t, "waiting for NATS")
 	worker.await(t, "waiting for NATS")
 	s := serve(t, server.Options{Port: port})
-	address := timekeeper.await(t, `serving HTTP.*address=(\S+)`)[1]
+	url = timekeeper.await(t, `serving HTTP.*url=(\S+)`)[1]
 	timekeeper.await(t, "msg=leading")
 	worker.await(t, "worker started")
 	nc, err := nats.Connect(s.ClientURL())
@@ -146,7 +148,7 @@ func TestDaemons(t *testing.T) {
 	if m, err := nc.Request("bellhop.call.greet", []byte("hi"), time.Minute); err != nil || string(m.Data) != "call says hi\n" {
 		t.Errorf("greet: %v, %v", m, err)
 	}
-	resp, err := http.Get("http://" + address + "/healthz")
+	resp, err := http.Get(url + "/healthz")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,8 @@ import (
 const MaxBatch = 1000
 
 // Apply carries out all the changes or none, at most MaxBatch, no key twice.
-// It returns the revision of the first; the others follow it one by one.
+// It returns the revision of the first; the others follow it one by one. Deletions
+// are as good as any: a batch may purge a subject that it names but once.
 // ErrConflict means that one of the keys had another revision.
 func (b *Bucket[T]) Apply(ctx context.Context, changes []Change[T]) (first uint64, err error) {
 	if len(changes) == 0 || len(changes) > MaxBatch {

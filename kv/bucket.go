@@ -30,10 +30,13 @@ type Config struct {
 	History int
 	// Replicas is on how many servers it is kept, 1 to 5; 0 means 1.
 	Replicas int
+	// Expiry allows a Change to have a TTL.
+	Expiry bool
 }
 
 // Create makes the bucket when it is missing. One that is there keeps its
-// settings but for two that Bucket needs: atomic batches on, direct get off.
+// settings but for those that Bucket needs: atomic batches on, direct get off,
+// and expiry where it is asked for.
 func Create(ctx context.Context, js jetstream.JetStream, c Config) error {
 	cfg := jetstream.StreamConfig{
 		Name:               streamName(c.Bucket),
@@ -45,15 +48,17 @@ func Create(ctx context.Context, js jetstream.JetStream, c Config) error {
 		AllowRollup:        true,
 		DenyDelete:         true,
 		AllowAtomicPublish: true,
+		AllowMsgTTL:        c.Expiry,
 	}
 	have, err := Ensure(ctx, js, cfg)
 	if err != nil {
 		return fmt.Errorf("create bucket %s: %w", c.Bucket, err)
 	}
-	if have.AllowAtomicPublish && !have.AllowDirect {
+	if have.AllowAtomicPublish && !have.AllowDirect && (have.AllowMsgTTL || !c.Expiry) {
 		return nil
 	}
 	have.AllowAtomicPublish, have.AllowDirect = true, false
+	have.AllowMsgTTL = have.AllowMsgTTL || c.Expiry
 	if _, err := js.UpdateStream(ctx, have); err != nil {
 		return fmt.Errorf("bucket %s: allow atomic batches: %w", c.Bucket, err)
 	}
@@ -109,6 +114,8 @@ type Entry[T any] struct {
 	Created time.Time
 	// Deleted means that this revision ended the key; there is no Value.
 	Deleted bool
+	// Note is what its writer has said of it: see Change.
+	Note string
 	// Err says why Value could not be decoded; Get returns it as its error.
 	Err error
 }
@@ -143,6 +150,22 @@ func (b *Bucket[T]) Next(ctx context.Context, after uint64) (Entry[T], error) {
 	return b.entry(m.Subject, m.Header, m.Data, m.Sequence, m.Time), nil
 }
 
+// History gives the revisions of a key that the bucket still holds, the oldest
+// first, from the stream's leader. Its deletion is one of them.
+func (b *Bucket[T]) History(ctx context.Context, key string) (all []Entry[T], err error) {
+	for next := uint64(1); ; {
+		m, err := b.stream.GetMsg(ctx, next, jetstream.WithGetMsgSubject(b.prefix+key))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the history of %s: %w", key, err)
+		}
+		all = append(all, b.entry(m.Subject, m.Header, m.Data, m.Sequence, m.Time))
+		next = m.Sequence + 1
+	}
+}
+
 // Last gives the bucket's last revision, as the stream's leader knows it.
 func (b *Bucket[T]) Last(ctx context.Context) (uint64, error) {
 	info, err := b.stream.Info(ctx)
@@ -154,7 +177,7 @@ func (b *Bucket[T]) Last(ctx context.Context) (uint64, error) {
 
 // entry makes an Entry of a stored message.
 func (b *Bucket[T]) entry(subject string, h nats.Header, data []byte, seq uint64, at time.Time) Entry[T] {
-	e := Entry[T]{Key: subject[len(b.prefix):], Revision: seq, Created: at}
+	e := Entry[T]{Key: subject[len(b.prefix):], Revision: seq, Created: at, Note: h.Get(noteHeader)}
 	if ended(h) {
 		e.Deleted = true
 		return e
@@ -202,7 +225,13 @@ func (b *Bucket[T]) Create(ctx context.Context, key string, v T) (uint64, error)
 // Update writes a key whose present revision is the given one, 0 for a key
 // that never was; ErrConflict if it is not.
 func (b *Bucket[T]) Update(ctx context.Context, key string, v T, revision uint64) (uint64, error) {
-	m, err := b.message(Change[T]{Key: key, Value: v, Revision: revision})
+	return b.Write(ctx, Change[T]{Key: key, Value: v, Revision: revision})
+}
+
+// Write carries out one change, and returns the revision that it made;
+// ErrConflict means that the key's present one is another.
+func (b *Bucket[T]) Write(ctx context.Context, c Change[T]) (uint64, error) {
+	m, err := b.message(c)
 	if err != nil {
 		return 0, err
 	}
@@ -212,11 +241,7 @@ func (b *Bucket[T]) Update(ctx context.Context, key string, v T, revision uint64
 // Delete ends a key whose present revision is the given one and purges its
 // history; ErrConflict if it has another. The marker's revision is returned.
 func (b *Bucket[T]) Delete(ctx context.Context, key string, revision uint64) (uint64, error) {
-	m, err := b.message(Change[T]{Key: key, Revision: revision, Delete: true})
-	if err != nil {
-		return 0, err
-	}
-	return b.publish(ctx, m)
+	return b.Write(ctx, Change[T]{Key: key, Revision: revision, Delete: true})
 }
 
 // Change is one write of an Apply.
@@ -227,12 +252,28 @@ type Change[T any] struct {
 	Revision uint64
 	// Delete ends the key; Value is ignored.
 	Delete bool
+	// TTL is how long the server keeps this revision, a deletion's marker, too:
+	// whole seconds, at least one; 0 is for ever. The bucket must have been made
+	// with Config.Expiry.
+	TTL time.Duration
+	// Note is stored with the change, in a header of its own, and with no other:
+	// one line of at most a few KiB, empty for none.
+	Note string
 }
+
+// noteHeader is where the note is.
+const noteHeader = "Bellhop-Note"
 
 // message makes the message that carries out one change.
 func (b *Bucket[T]) message(c Change[T]) (*nats.Msg, error) {
 	m := nats.NewMsg(b.prefix + c.Key)
 	m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(c.Revision, 10))
+	if c.Note != "" {
+		m.Header.Set(noteHeader, c.Note)
+	}
+	if c.TTL > 0 {
+		m.Header.Set(jetstream.MsgTTLHeader, strconv.Itoa(max(1, int(c.TTL/time.Second))))
+	}
 	if c.Delete {
 		m.Header.Set("KV-Operation", "PURGE")
 		m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)

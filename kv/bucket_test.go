@@ -6,17 +6,18 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/bellhop-run/bellhop/kv"
+	"github.com/bellhop-run/bellhop/kv/natstest"
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { natstest.Main(m) }
 
 type colour struct {
 	Name string `json:"name"`
@@ -248,4 +249,140 @@ func TestWatchLoadsAndFollows(t *testing.T) {
 	}
 	cancel()
 	wg.Wait()
+}
+
+// Between gives every revision that the bucket keeps, of few and of many.
+func TestBetweenGivesWhatHistoryKeeps(t *testing.T) {
+	b := open[colour](t, connect(t))
+	write := func(key string, revision uint64, deletes bool) uint64 {
+		r, err := b.Write(t.Context(), kv.Change[colour]{Key: key, Value: colour{"red"}, Revision: revision, Delete: deletes})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	var hot []uint64
+	for range 7 { // of which the bucket keeps five
+		hot = append(hot, write("k", last(hot), false))
+	}
+	kept := hot[2:]
+	for i := range 100 {
+		kept = append(kept, write(fmt.Sprint("key-", i), 0, false))
+	}
+	gone := len(kept) - 1
+	kept = append(kept[:gone], write("key-99", kept[gone], true))
+	end := last(kept)
+	stop := errors.New("enough")
+	for _, c := range []struct{ after, before uint64 }{
+		{0, end + 1}, {0, end + 100}, {0, end}, {hot[3], hot[3] + 2}, {hot[3], hot[3] + 1}, {hot[3], 1}, {10, 12}, {10, 90}, {end, end + 5}, {end - 2, end},
+	} {
+		var want, got []uint64
+		for _, r := range kept {
+			if c.after < r && r < c.before {
+				want = append(want, r)
+			}
+		}
+		read := func(most int) error {
+			got = nil
+			return b.Between(t.Context(), c.after, c.before, func(e kv.Entry[colour]) error {
+				if got = append(got, e.Revision); len(got) == most {
+					return stop
+				}
+				return nil
+			})
+		}
+		if err := read(-1); err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("between %d and %d: %s", c.after, c.before, d)
+		}
+		if most := len(want); most > 0 {
+			if err := read(most); !errors.Is(err, stop) || len(got) != most {
+				t.Errorf("between %d and %d: %d are given before %v", c.after, c.before, len(got), err)
+			}
+		}
+	}
+}
+
+// last is the last of the revisions, 0 of none.
+func last(revisions []uint64) uint64 {
+	if len(revisions) == 0 {
+		return 0
+	}
+	return revisions[len(revisions)-1]
+}
+
+// A watch whose consumer is gone and cannot be made again says so, and does not
+// wait for ever.
+func TestWatchThatCannotGoOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		js := connect(t)
+		if err := kv.Create(t.Context(), js, kv.Config{Bucket: "b", History: 1, Replicas: 1}); err != nil {
+			t.Fatal(err)
+		}
+		b, err := kv.Open[string](t.Context(), js, "b")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- b.Watch(t.Context(), 0, func(kv.Entry[string]) {}, func() {}) }()
+		synctest.Wait()
+		if err := js.DeleteStream(t.Context(), "KV_b"); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if err := <-ended; err == nil || time.Since(began) > time.Minute {
+			t.Errorf("after %s: %v", time.Since(began), err)
+		}
+	})
+}
+
+// A change may say how long it is kept, and a watch which keys it is for.
+func TestExpiryAndAWatchOfSomeKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		js, err := jetstream.New(natstest.Start(t).Connect())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, expiry := range []bool{false, true} { // a bucket that is there is fitted
+			if err := kv.Create(t.Context(), js, kv.Config{Bucket: "B", Expiry: expiry}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b, err := kv.Open[colour](t.Context(), js, "B")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range []string{"a.long", "a.short", "b.1"} {
+			c := kv.Change[colour]{Key: key, Value: colour{key}}
+			if key == "a.short" {
+				c.TTL = 3*time.Second + time.Millisecond
+			}
+			if _, err := b.Write(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := b.Write(t.Context(), kv.Change[colour]{Key: "a.long", Revision: 2, TTL: time.Second}); !errors.Is(err, kv.ErrConflict) {
+			t.Fatalf("another revision: %v", err)
+		}
+		var seen []string
+		ctx, cancel := context.WithCancel(t.Context())
+		began := time.Now()
+		err = b.Watch(ctx, 0, func(e kv.Entry[colour]) {
+			seen = append(seen, fmt.Sprint(e.Key, " ", e.Value.Name, " ", e.Deleted))
+		}, func() { time.AfterFunc(6*time.Second, cancel) }, "a.*", "c.>")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff([]string{"a.long a.long false", "a.short a.short false"}, seen); d != "" {
+			t.Error(d)
+		}
+		if _, err := b.Get(t.Context(), "a.short"); !errors.Is(err, kv.ErrNotFound) {
+			t.Errorf("after %s: %v", time.Since(began), err)
+		}
+		if _, err := b.Get(t.Context(), "a.long"); err != nil {
+			t.Error(err)
+		}
+	})
 }

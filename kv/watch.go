@@ -18,15 +18,16 @@ const watchPrefetch = 5000
 // come early on a cluster, so compare revisions where it matters. Watch
 // reconnects by itself, and ends with ctx (returning nil) or with an error
 // after which the caller may watch again from the last revision seen.
-func (b *Bucket[T]) Watch(ctx context.Context, after uint64, fn func(Entry[T]), loaded func()) error {
+func (b *Bucket[T]) Watch(ctx context.Context, after uint64, fn func(Entry[T]), loaded func(), keys ...string) error {
 	cfg := jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{b.prefix + ">"},
-		DeliverPolicy:  jetstream.DeliverLastPerSubjectPolicy,
+		FilterSubjects: b.subjects(keys),
+		// When it has to begin anew the client library makes a consumer of one
+		// name, again and again and whatever ctx says. Where that name was given
+		// to a server of a cluster that is gone, that is until it is back: so it
+		// tries once, and whoever watches again has another name.
+		MaxResetAttempts: 1,
 	}
-	if after > 0 {
-		cfg.DeliverPolicy = jetstream.DeliverByStartSequencePolicy
-		cfg.OptStartSeq = after + 1
-	}
+	cfg.DeliverPolicy, cfg.OptStartSeq = begin(after, false)
 	cons, err := b.stream.OrderedConsumer(ctx, cfg)
 	if err != nil {
 		return fmt.Errorf("watch %s: %w", b.prefix, err)
@@ -61,4 +62,24 @@ func (b *Bucket[T]) Watch(ctx context.Context, after uint64, fn func(Entry[T]), 
 			loaded()
 		}
 	}
+}
+
+// begin says where what comes after a revision begins, or with 0 each key's last.
+func begin(after uint64, every bool) (jetstream.DeliverPolicy, uint64) {
+	if after > 0 || every {
+		return jetstream.DeliverByStartSequencePolicy, after + 1
+	}
+	return jetstream.DeliverLastPerSubjectPolicy, 0
+}
+
+// subjects are where the entries of keys are, of all without any.
+func (b *Bucket[T]) subjects(keys []string) []string {
+	if len(keys) == 0 {
+		return []string{b.prefix + ">"}
+	}
+	all := make([]string, len(keys))
+	for i, key := range keys {
+		all[i] = b.prefix + key
+	}
+	return all
 }

@@ -3,6 +3,7 @@ package scheduler
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -16,7 +17,7 @@ func TestAgendaIsInOrder(t *testing.T) {
 		var sorted []*job
 		jobs := make([]*job, rapid.IntRange(1, 60).Draw(t, "jobs"))
 		for i := range jobs {
-			jobs[i] = &job{key: fmt.Sprintf("%02d", i), due: Never, place: -1}
+			jobs[i] = keyed("job" + strings.Repeat("-long", i%4) + fmt.Sprint(i/4)) // some begin with another one
 		}
 		due := rapid.OneOf(rapid.Int64Range(0, 8), rapid.Int64Range(0, maxTime), rapid.Just(int64(Never)))
 		order := func(x, y *job) int {
@@ -26,12 +27,17 @@ func TestAgendaIsInOrder(t *testing.T) {
 			return 1
 		}
 		check := func(t *rapid.T) {
-			if len(a) != len(sorted) {
-				t.Fatalf("%d jobs, want %d", len(a), len(sorted))
+			if a.len() != len(sorted) {
+				t.Fatalf("%d jobs, want %d", a.len(), len(sorted))
 			}
-			for i, j := range a {
-				if int(j.place) != i || i > 0 && earlier(j, a[(i-1)/arity]) {
-					t.Fatalf("%s is out of place at %d", j.key, i)
+			for i, j := range a.heap {
+				if int(j.place) != i || i > 0 && earlier(j, a.heap[(i-1)/arity]) {
+					t.Fatalf("%s is out of place at %d", j.key(), i)
+				}
+			}
+			for i, d := range a.drawn {
+				if d.job != nil && int(d.job.place) != firstDrawn-i {
+					t.Fatalf("%s is out of place among the drawn at %d", d.job.key(), i)
 				}
 			}
 			if len(sorted) == 0 {
@@ -41,7 +47,7 @@ func TestAgendaIsInOrder(t *testing.T) {
 				return
 			}
 			if a.top() != sorted[0] {
-				t.Fatalf("top is %s, want %s", a.top().key, sorted[0].key)
+				t.Fatalf("top is %s, want %s", a.top().key(), sorted[0].key())
 			}
 			now, n := rapid.Int64Range(0, 10).Draw(t, "now"), rapid.IntRange(1, 10).Draw(t, "n")
 			want := 0
@@ -74,8 +80,25 @@ func TestAgendaIsInOrder(t *testing.T) {
 					t.Fatal("a removed job has a place")
 				}
 			},
+			"draw": func(t *rapid.T) {
+				now := rapid.Int64Range(0, 20).Draw(t, "now")
+				idle := len(a.drawn) == 0
+				a.draw(now)
+				same := 0
+				for _, j := range sorted {
+					if j.due == sorted[0].due && j.due <= now {
+						same++
+					}
+				}
+				if idle && same > 1 && a.left != same {
+					t.Fatalf("%d were drawn, want %d", a.left, same)
+				}
+			},
 			"build": func(t *rapid.T) {
-				for _, j := range a {
+				for _, j := range sorted { // those that were drawn have their time
+					if j.place < 0 {
+						continue
+					}
 					j.due = rapid.Int64Range(0, 20).Draw(t, "due")
 				}
 				a.build()

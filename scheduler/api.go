@@ -49,7 +49,7 @@ func (a *api) start(ctx context.Context) error {
 	svc, err := micro.AddService(a.s.nc, micro.Config{
 		Name:        a.s.ns.String(),
 		Version:     workers.Version,
-		Description: "Bellhop's jobs: create, put, update, get, list, delete, activate, deactivate, run, next",
+		Description: "Bellhop's jobs: create, put, update, get, list, delete, apply, activate, deactivate, run, next, history, restore; its runs; and its dead letters",
 		Metadata:    map[string]string{"scheduler": a.s.name},
 	})
 	if err != nil {
@@ -60,21 +60,36 @@ func (a *api) start(ctx context.Context) error {
 	a.closing = false
 	a.mu.Unlock()
 	ctx, a.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	v := verbs{s: a.s, ring: workers.NewDispatcher(a.s.js, a.s.ns)}
-	for _, e := range []struct {
-		name string
-		do   verb
-	}{
-		{"create", v.create}, {"put", v.put}, {"update", v.update}, {"get", v.get}, {"list", v.list}, {"delete", v.remove},
-		{"activate", v.activate}, {"deactivate", v.deactivate}, {"run", v.run}, {"next", v.next},
-	} {
-		err := svc.AddEndpoint(e.name, a.handler(ctx, e.do), micro.WithEndpointSubject(a.s.ns.JobsSubject(e.name)))
+	for _, e := range a.endpoints() {
+		err := svc.AddEndpoint(e.name, a.handler(ctx, e.do), micro.WithEndpointSubject(e.subject))
 		if err != nil {
 			return fmt.Errorf("serve the management API: %s: %w", e.name, err)
 		}
 	}
 	_ = a.s.nc.FlushTimeout(time.Second) // should it fail, the connection tells the server later
 	return nil
+}
+
+// endpoint is one verb, and where it is asked.
+type endpoint struct {
+	name    string
+	subject string
+	do      verb
+}
+
+func (a *api) endpoints() []endpoint {
+	ns, v, l := a.s.ns, verbs{s: a.s, ring: a.s.opts.Dispatcher, batches: make(chan struct{}, applyAbreast)}, letterVerbs{a.s}
+	job := func(name string, do verb) endpoint { return endpoint{name, ns.JobsSubject(name), do} }
+	run := func(name string, do verb) endpoint { return endpoint{"runs-" + name, ns.RunsSubject(name), do} }
+	letter := func(name string, do verb) endpoint { return endpoint{"letters-" + name, ns.LettersSubject(name), do} }
+	return []endpoint{
+		job("create", v.create), job("put", v.put), job("update", v.update), job("get", v.get), job("list", v.list), job("delete", v.remove),
+		job("apply", v.apply),
+		job("activate", v.activate), job("deactivate", v.deactivate), job("run", v.run), job("next", v.next),
+		job("history", v.history), job("restore", v.restore),
+		letter("list", l.list), letter("get", l.get), letter("count", l.count), letter("redrive", l.redrive), letter("drop", l.drop),
+		run("cancel", runVerbs{a.s}.cancel),
+	}
 }
 
 // stop ends the service: callers that wait for the log are told that it was
@@ -131,7 +146,7 @@ func (a *api) handler(ctx context.Context, do verb) micro.HandlerFunc {
 			defer func() { <-a.places; a.wg.Done() }()
 			ctx, cancel := context.WithTimeout(ctx, apiWait)
 			defer cancel()
-			reply, err := do(ctx, r.Data())
+			reply, err := a.carryOut(ctx, r, do)
 			if limit := int(a.s.nc.MaxPayload()); len(reply) > limit { // only of what was put into the bucket by hand
 				err = &Error{Code: 413, Message: fmt.Sprintf("the reply has %d bytes: at most %d", len(reply), limit), Hint: "read it with nats kv get"}
 			}
@@ -142,6 +157,15 @@ func (a *api) handler(ctx context.Context, do verb) micro.HandlerFunc {
 			a.answer(r, &nats.Msg{Data: reply})
 		}()
 	}
+}
+
+// carryOut does what a request asks, on its terms.
+func (a *api) carryOut(ctx context.Context, r micro.Request, do verb) ([]byte, error) {
+	t, err := readTerms(nats.Header(r.Headers()))
+	if err != nil {
+		return nil, err
+	}
+	return do(context.WithValue(ctx, termsKey{}, t), r.Data())
 }
 
 // sendAway answers as the server does where nobody listens: nothing was done,
@@ -209,6 +233,8 @@ func apiError(err error) *Error {
 	switch {
 	case errors.Is(err, workers.ErrTooLarge):
 		return &Error{Code: 413, Field: "payload", Message: "too large for a trigger", Hint: "make the payload smaller, or raise the server's max_payload"}
+	case errors.Is(err, workers.ErrRefused):
+		return (&Error{Code: 400, Message: err.Error()}).brief()
 	case errors.Is(err, kv.ErrConflict):
 		return &Error{Code: 409, Message: "somebody else is changing this job", Hint: "read it and try again"}
 	case errors.Is(err, errLost), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled),

@@ -150,7 +150,7 @@ func TestVerbs(t *testing.T) {
 		h.ok(h.nc.Publish("bellhop.jobs.create", []byte(`{"name":"quiet","service":"s",`+sched+`}`)))
 		h.ok(h.nc.Publish("bellhop.jobs.delete", []byte(`{"name":"b"}`)))
 		h.ok(h.nc.Publish("bellhop.jobs.delete", []byte(`{"nme":"b"}`)))
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // in a bubble: until all three are carried out, which nobody is told of
 		h.get("quiet")
 		h.refuses("get", `{"name":"b"}`, 404, "name", "b")
 	})

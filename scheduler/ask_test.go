@@ -168,14 +168,15 @@ func (h *house) runs(key string) []workers.Run {
 	}
 }
 
-// byHand puts a definition into the bucket as `nats kv put` does.
+// byHand puts a definition into the bucket as `nats kv put` does, and lets the
+// bubble's clock go on: it stands still while anybody has something to do.
 func (h *house) byHand(key, def string) {
 	h.Helper()
 	b, err := h.js.KeyValue(h.Context(), "bellhop-jobs")
 	h.ok(err)
 	_, err = b.PutString(h.Context(), key, def)
 	h.ok(err)
-	time.Sleep(100 * time.Millisecond) // until the scheduler has it, and its hand says so
+	time.Sleep(100 * time.Millisecond) // in a bubble: until the scheduler has it, and its hand says so
 }
 
 // stored is a definition as it is in the bucket.

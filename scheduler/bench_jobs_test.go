@@ -18,10 +18,10 @@ func benchEntry(i, size int, every time.Duration) kv.Entry[[]byte] {
 
 // benchJobs are jobs with a payload of 128 bytes that are due once and then
 // not for a long time.
-func benchJobs(n int) agenda {
-	list := make(agenda, n)
+func benchJobs(n int) []*job {
+	list, b := make([]*job, n), newBook()
 	for i := range list {
-		list[i] = newBook().read(benchEntry(i, 128+140, 100*24*time.Hour))
+		list[i] = b.read(benchEntry(i, 128+140, 100*24*time.Hour))
 	}
 	return list
 }

@@ -2,37 +2,37 @@ package scheduler
 
 import (
 	"cmp"
+	"encoding/binary"
 	"errors"
+	"maps"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/bellhop-run/bellhop/kv"
+	"github.com/bellhop-run/bellhop/workers"
 )
 
-// job is what is kept in memory of a definition, valid or not.
+// job is what is kept in memory of a definition, valid or not. There may be
+// millions: what many have in common is in the kind, and every byte here counts.
 type job struct {
-	key      string
-	def      []byte // as stored
-	service  string
-	policy   string // the trigger's policy header
-	plan     Plan
-	payload  payload
+	all      string // the key, and after it the values that the kind's text has marks for
+	kind     *kind
 	revision uint64
 	created  stamp // of the revision, by the server's clock
 
+	anchor    int64 // unix ms, from which a grid without start is counted
 	activated int64 // unix ms, when max_runs and the grid begin; 0 if not stored
+	origin    int64 // of the plan
 	due       int64 // the next one; Never if there is none
 	fired     int64 // the due time last appended in this epoch, 0 if none
 	count     *count
-	place     int32 // in the agenda, -1 if it is not in
-	missed    byte  // the first letter of the policy: s, o or a
-	active    bool
-	invalid   bool
-	unstamped bool // activated is taken from created and not stored yet
-	anchored  bool // the anchor is stored
-	newer     bool // than the hand this scheduler opened the log with
+	place     int32  // in the agenda, nowhere if it is not in
+	keyLen    uint16 // in all
+	unstamped bool   // activated is taken from created and not stored yet
+	newer     bool   // than the hand this scheduler opened the log with
 }
 
 // count is the state of a job with max_runs.
@@ -51,8 +51,11 @@ type book struct {
 	tallies   map[string]tally // the counts as they are stored, by job key
 	seenState uint64           // the view of the state bucket is complete up to this revision
 
-	services map[string]string // one copy of each service and policy
-	keys     []string          // in order; nil when it has to be made again
+	kinds  kinds
+	splits sync.Pool // of *split, to read with
+	keys   []string  // in order; nil when it has to be made again
+	came   uint64    // how many keys have come or gone
+	news   news      // for the leader's chronicle
 
 	// What follows is the leader's.
 	leading   bool
@@ -83,24 +86,43 @@ type ending struct {
 
 func newBook() *book {
 	return &book{
-		jobs: map[string]*job{}, services: map[string]string{},
+		jobs: map[string]*job{}, kinds: kinds{all: map[string]*kind{}},
+		splits:  sync.Pool{New: func() any { return new(split) }},
+		news:    news{more: make(chan struct{}, 1), hurry: make(chan struct{}, 1)},
 		tallies: map[string]tally{}, recorded: map[stretch]bool{}, changed: make(chan struct{}, 1),
 		limit: math.MaxInt,
 	}
 }
 
-// learn takes one revision of the bucket, from the watch or from a direct
-// read; revisions that came by the other way already are passed over.
-func (b *book) learn(e kv.Entry[[]byte]) {
-	fresh := b.read(e) // outside the lock: it costs microseconds
+// learn takes revisions of the bucket, in order, from the watch or from a direct
+// read; those that came by the other way already are passed over.
+func (b *book) learn(es ...kv.Entry[[]byte]) {
+	fresh := make([]*job, len(es))
+	for i := range es {
+		fresh[i] = b.read(es[i]) // outside the lock: it costs microseconds
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	defer b.poke()
-	if e.Revision <= b.seen {
-		return // learned by the other way, which may have deleted the job since
+	for i := range es {
+		b.take(&es[i], fresh[i])
+	}
+}
+
+// take takes one revision and the job that was read from it. The caller holds mu.
+func (b *book) take(e *kv.Entry[[]byte], fresh *job) {
+	if e.Revision <= b.seen { // learned by the other way, which may have deleted the job since
+		if fresh != nil {
+			b.kinds.release(fresh.kind)
+		}
+		return
 	}
 	b.seen = e.Revision
+	b.news.tell(*e)
 	old := b.jobs[e.Key]
+	if old != nil {
+		b.kinds.release(old.kind)
+	}
 	if old != nil && b.leading {
 		b.agenda.remove(old)
 		delete(b.ended, e.Key)
@@ -110,18 +132,16 @@ func (b *book) learn(e kv.Entry[[]byte]) {
 	if fresh == nil {
 		if old != nil {
 			delete(b.jobs, e.Key)
-			b.keys = nil
+			b.keys, b.came = nil, b.came+1
 		}
 		return
 	}
 	if old == nil {
-		b.keys = nil
-	}
-	if old != nil {
+		b.keys, b.came = nil, b.came+1
+	} else {
 		fresh.fired = old.fired
 	}
-	fresh.service, fresh.policy = b.intern(fresh.service), b.intern(fresh.policy)
-	b.jobs[e.Key] = fresh
+	b.jobs[fresh.key()] = fresh
 	if b.leading {
 		b.enter(fresh, old)
 	}
@@ -132,50 +152,107 @@ func (b *book) read(e kv.Entry[[]byte]) *job {
 	if e.Deleted {
 		return nil
 	}
-	j := &job{
-		key: e.Key, def: e.Value, revision: e.Revision, created: stamp(e.Created.UnixMilli()),
-		due: Never, place: -1, missed: 's',
-	}
-	def, o, err := parseStored(e.Key, e.Value)
-	if err != nil || len(e.Value) > b.limit {
-		j.invalid = true
-		return j
-	}
-	j.active = def.Enabled()
-	if j.active && def.Reason != "" { // somebody has made it active by hand: it begins anew
-		def.Anchor, def.Activated = time.Time{}, time.Time{}
-	}
-	anchor := int64(j.created)
-	if !def.Anchor.IsZero() {
-		anchor, j.anchored = def.Anchor.UnixMilli(), true
-	}
-	if j.plan, err = def.Schedule.Compile(anchor); err != nil {
-		j.invalid = true
-		return j
-	}
-	j.service, j.policy = def.Service, def.policy().Header()
-	j.payload = locate(o)
-	if def.Missed != "" {
-		j.missed = def.Missed[0]
-	}
-	if !def.Activated.IsZero() {
-		j.activated = def.Activated.UnixMilli()
-	}
-	if def.Schedule.MaxRuns > 0 {
-		j.count = &count{max: def.Schedule.MaxRuns}
-	}
-	if j.active && j.activated == 0 && (j.count != nil || def.Anchor.IsZero() && def.Schedule.floating()) {
-		j.activated, j.unstamped = int64(j.created), true
+	j := &job{revision: e.Revision, created: stamp(e.Created.UnixMilli()), due: Never, place: nowhere}
+	s := b.splits.Get().(*split) //nolint:forcetypeassert // it holds nothing else
+	defer b.splits.Put(s)
+	if !b.sort(j, s, e) {
+		j.kind = broken
+		j.keep(e.Key, append(binary.AppendUvarint(nil, uint64(len(e.Value))), e.Value...))
 	}
 	return j
 }
 
-func (b *book) intern(s string) string {
-	if have, ok := b.services[s]; ok {
-		return have
+// sort finds the job's kind, or makes it, and tells whether the definition is
+// valid.
+func (b *book) sort(j *job, s *split, e kv.Entry[[]byte]) bool {
+	name, err := workers.Unescape(e.Key)
+	if err != nil || checkName(name) != nil || len(e.Value) > b.limit {
+		return false
 	}
-	b.services[s] = s
-	return s
+	k := b.likeness(s, name, e.Value)
+	if k == nil {
+		if k = b.kindOf(s, name, e); k == nil {
+			return false
+		}
+	}
+	s.met(k)
+	j.kind = k
+	j.keep(e.Key, s.own)
+	j.anchor, j.activated = cmp.Or(s.anchor, k.anchor), cmp.Or(s.activated, k.activated)
+	if !k.anchored {
+		j.anchor = int64(j.created)
+	}
+	if j.activated == 0 && k.active && (k.max > 0 || !k.anchored && k.floating) {
+		j.activated, j.unstamped = int64(j.created), true
+	}
+	if k.max > 0 {
+		j.count = &count{max: k.max}
+	}
+	switch {
+	case s.plan != nil:
+		j.origin = s.plan.origin
+	case k.floating:
+		j.origin = k.plan.from(j.anchor).origin
+	default:
+		j.origin = k.plan.origin
+	}
+	return true
+}
+
+// likeness finds the kind among those that were met last; nil if it is none of them.
+func (b *book) likeness(s *split, name string, data []byte) *kind {
+	for _, k := range s.recent {
+		if k != nil && s.alike(k, name, data) && b.kinds.again(k) {
+			return k
+		}
+	}
+	return nil
+}
+
+// kindOf finds the kind by parsing, or makes it; nil for what is not valid.
+func (b *book) kindOf(s *split, name string, e kv.Entry[[]byte]) *kind {
+	o, err := parseObject(e.Value)
+	if err != nil {
+		return nil
+	}
+	if s.take(name, e.Value, o); s.misnamed {
+		return nil
+	}
+	if k := b.kinds.take(s.text); k != nil {
+		return k
+	}
+	def, _, err := parseStored(e.Key, e.Value)
+	if err != nil {
+		return nil
+	}
+	k, err := newKind(s, def)
+	if err != nil {
+		return nil
+	}
+	return b.kinds.add(k)
+}
+
+// keep stores the key and the own values in one piece.
+func (j *job) keep(key string, own []byte) {
+	var all strings.Builder // which makes no copy
+	all.Grow(len(key) + len(own))
+	all.WriteString(key)
+	all.Write(own)
+	j.all, j.keyLen = all.String(), uint16(len(key))
+}
+
+func (j *job) key() string { return j.all[:j.keyLen] }
+
+// own are the values that the kind's text has marks for, each with its length.
+func (j *job) own() string { return j.all[j.keyLen:] }
+
+// plan is when the job is due.
+func (j *job) plan() Plan {
+	p := j.kind.plan
+	if p.origin = j.origin; p.Once() {
+		p.last = j.origin
+	}
+	return p
 }
 
 func (b *book) poke() {
@@ -190,23 +267,23 @@ func (b *book) poke() {
 // that moment: what fell due since is fired at once. People copy definitions,
 // their old moment included: theirs begin like an edit.
 func (b *book) enter(j, old *job) {
-	again := old == nil || !old.active || old.activated != j.activated
+	again := old == nil || !old.kind.active || old.activated != j.activated
 	if j.count != nil {
-		j.count.runs, _ = b.tallies[j.key].counted(j)
+		j.count.runs, _ = b.tallies[j.key()].counted(j)
 		if !again && old.count != nil {
 			j.count.runs = old.count.runs
 			b.dirty[j] = struct{}{}
 		}
 	}
-	if !j.active || j.invalid {
+	if !j.kind.active {
 		return
 	}
-	after := b.at.after(j.key)
+	after := b.at.after(j.key())
 	if again && !j.unstamped && j.activated >= int64(j.created)-apiWait.Milliseconds() {
 		after = min(after, max(j.activated, j.fired))
 	}
 	if j.unstamped {
-		b.unstamped[j.key] = struct{}{}
+		b.unstamped[j.key()] = struct{}{}
 	}
 	b.schedule(j, after, b.sent)
 }
@@ -218,7 +295,7 @@ func (b *book) schedule(j *job, after int64, seq uint64) {
 	j.due = b.firstDue(j, after)
 	b.agenda.put(j)
 	if j.due == Never {
-		b.ended[j.key] = ending{b.reason(j), seq}
+		b.ended[j.key()] = ending{b.reason(j), seq}
 	}
 }
 
@@ -228,8 +305,8 @@ const allLimit = 1000
 // next is the first due time after the given one that is to be fired: in a
 // missed stretch the job's policy decides.
 func (b *book) next(j *job, after int64) int64 {
-	for {
-		due := j.plan.Next(j.key, after)
+	for plan := j.plan(); ; {
+		due := plan.Next(j.key(), after)
 		i := slices.IndexFunc(b.missed, func(s stretch) bool { return s.holds(due) })
 		if due == Never || i < 0 || b.wanted(j, due, b.missed[i]) {
 			return due
@@ -240,14 +317,14 @@ func (b *book) next(j *job, after int64) int64 {
 
 // wanted tells whether an occurrence in a missed stretch fires all the same.
 func (b *book) wanted(j *job, due int64, s stretch) bool {
-	from := j.within(s)
+	from, plan := j.within(s), j.plan()
 	switch {
 	case due < from:
 		return false
-	case j.missed == 'o':
-		return due == j.plan.Next(j.key, from-1)
-	case j.missed == 'a':
-		last, ok := b.limits[limit{j.key, s.From}]
+	case j.kind.missed == 'o':
+		return due == plan.Next(j.key(), from-1)
+	case j.kind.missed == 'a':
+		last, ok := b.limits[limit{j.key(), s.From}]
 		return !ok || due <= last
 	}
 	return false
@@ -278,14 +355,15 @@ func (b *book) reason(j *job) string {
 	if j.count != nil && j.count.runs >= j.count.max {
 		return ReasonCompleted
 	}
-	if !j.plan.Once() {
+	plan := j.plan()
+	if !plan.Once() {
 		return ReasonExpired
 	}
-	at := j.plan.Next(j.key, -1)
+	at := plan.Next(j.key(), -1)
 	switch {
-	case at == j.fired || b.tail.holds(j.key, at):
+	case at == j.fired || b.tail.holds(j.key(), at):
 		return ReasonCompleted
-	case at <= j.born(), j.newer && b.opened.past(at, j.key):
+	case at <= j.born(), j.newer && b.opened.past(at, j.key()):
 		return ReasonMissed
 	case slices.ContainsFunc(b.missed, func(s stretch) bool { return s.holds(at) && !b.wanted(j, at, s) }):
 		return ReasonMissed
@@ -314,18 +392,27 @@ func (j *job) copy() job {
 	return c
 }
 
-// order gives all keys in order. The slice is never changed.
+// order gives all keys in order. The slice is never changed. A million take half a
+// second: nothing that rings waits for it.
 func (b *book) order() []string {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.keys == nil {
-		b.keys = make([]string, 0, len(b.jobs))
-		for k := range b.jobs {
-			b.keys = append(b.keys, k)
-		}
-		slices.SortFunc(b.keys, cmp.Compare[string])
+	if b.keys != nil {
+		defer b.mu.Unlock()
+		return b.keys
 	}
-	return b.keys
+	came := b.came
+	keys := slices.AppendSeq(make([]string, 0, len(b.jobs)), maps.Keys(b.jobs))
+	b.mu.Unlock()
+	for i, k := range keys {
+		keys[i] = strings.Clone(k) // which would hold the job's values
+	}
+	slices.Sort(keys)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if came == b.came {
+		b.keys = keys
+	}
+	return keys
 }
 
 // view is how far the book has come.

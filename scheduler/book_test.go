@@ -1,6 +1,11 @@
 package scheduler
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -110,5 +115,55 @@ func TestDecisionComesFirst(t *testing.T) {
 	b.settle(5)
 	if !b.certain() {
 		t.Error("not certain though the decision is in the log")
+	}
+}
+
+// The keys are put in order once, until one comes or goes.
+func TestOrderIsKept(t *testing.T) {
+	b, revision := newBook(), uint64(0)
+	learn := func(key string, deleted bool) {
+		revision++
+		b.learn(kv.Entry[[]byte]{Key: key, Revision: revision, Deleted: deleted, Value: []byte(`{"service":"s","schedule":{"every":"1m"}}`)})
+	}
+	for _, key := range []string{"b", "c", "a"} {
+		learn(key, false)
+	}
+	first := b.order()
+	learn("b", false)
+	if again := b.order(); !slices.Equal(first, []string{"a", "b", "c"}) || &again[0] != &first[0] {
+		t.Errorf("%v, and after an edit anew %v", first, again)
+	}
+	learn("b", true)
+	learn("d", false)
+	if now := b.order(); !slices.Equal(now, []string{"a", "c", "d"}) || !slices.Equal(first, []string{"a", "b", "c"}) {
+		t.Errorf("%v, which were %v", now, first)
+	}
+}
+
+// A key that comes while the others are put in order is not forgotten.
+func TestOrderHasWhatCameMeanwhile(t *testing.T) {
+	b := newBook()
+	learn := func(i int) {
+		b.learn(kv.Entry[[]byte]{Key: fmt.Sprint("job-", i), Revision: uint64(i), Value: []byte(`{"service":"s","schedule":{"every":"1m"}}`)})
+	}
+	n := 0
+	for ; n < 5000; n++ {
+		learn(n + 1)
+	}
+	for range 100 {
+		var both sync.WaitGroup
+		learn(n + 1) // so that the keys have to be put in order
+		both.Go(func() { b.order() })
+		both.Go(func() {
+			for range rand.IntN(5000) { // it shall come at any moment
+				runtime.Gosched()
+			}
+			learn(n + 2)
+		})
+		both.Wait()
+		n += 2
+		if got := len(b.order()); got != n {
+			t.Fatalf("%d keys are in order, of %d", got, n)
+		}
 	}
 }

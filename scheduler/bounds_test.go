@@ -123,7 +123,7 @@ func TestSizes(t *testing.T) {
 		h.do("put", size(fits))
 		h.do("deactivate", `{"name":`+string(scheduler.Text(name))+`}`)
 		h.do("activate", `{"name":`+string(scheduler.Text(name))+`}`)
-		time.Sleep(4 * time.Second)
+		time.Sleep(4 * time.Second) // in a bubble: it is due meanwhile
 		n := 0
 		for _, r := range h.log() {
 			if r.service != "canary" {

@@ -65,7 +65,7 @@ func (l *leader) mark() {
 	if l.pending != nil {
 		return
 	}
-	if t := b.agenda.top(); t != nil && b.at.past(t.due, t.key) {
+	if t := b.agenda.top(); t != nil && b.at.past(t.due, t.key()) {
 		return // something learned late is due from before
 	}
 	m := &mark{seq: l.w.last, at: b.at, tail: l.w.last, revision: b.seen, tallies: b.takeTallies(l.w.last)}

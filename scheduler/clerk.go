@@ -26,6 +26,7 @@ type clerk struct {
 	jobs   *kv.Bucket[[]byte]
 	js     jetstream.JetStream
 	ns     workers.Namespace
+	name   string // the scheduler's
 	logger *slog.Logger
 	wake   chan struct{}
 }
@@ -115,6 +116,7 @@ type edit struct {
 	key      string
 	revision uint64
 	def      []byte
+	verb     string
 }
 
 // edits gives the definitions to be written: those of jobs that have ended for
@@ -126,12 +128,12 @@ func (b *book) edits() []edit {
 			es = append(es, edit{key, j.revision, j.with(object{
 				{name: "active", value: []byte("false")},
 				{name: "reason", value: appendText(nil, e.reason)},
-			})})
+			}), e.reason})
 		}
 	}
 	for key := range b.unstamped {
 		if j := b.jobs[key]; j != nil && b.ended[key] == (ending{}) {
-			es = append(es, edit{key, j.revision, j.stamped()})
+			es = append(es, edit{key, j.revision, j.stamped(), ChangeAnchored})
 		}
 	}
 	return es
@@ -142,7 +144,7 @@ func (b *book) edits() []edit {
 func (j *job) stamped() []byte {
 	at := appendText(nil, stamp(j.activated).String())
 	fields := object{{name: "activated", value: at}, {name: "reason"}}
-	if !j.anchored {
+	if !j.kind.anchored {
 		fields = append(fields, field{name: "anchor", value: at})
 	}
 	return j.with(fields)
@@ -151,9 +153,10 @@ func (j *job) stamped() []byte {
 // with gives the stored definition with some fields set; all else stays as it
 // was written.
 func (j *job) with(fields object) []byte {
-	o, err := parseObject(j.def)
+	def := j.definition()
+	o, err := parseObject(def)
 	if err != nil { // it was read before
-		return j.def
+		return def
 	}
 	for _, f := range fields {
 		o = o.set(f.name, f.value)
@@ -167,7 +170,7 @@ func (c *clerk) write(ctx context.Context, es []edit) error {
 	if len(es) > 1 {
 		changes := make([]kv.Change[[]byte], len(es))
 		for i, e := range es {
-			changes[i] = kv.Change[[]byte]{Key: e.key, Value: e.def, Revision: e.revision}
+			changes[i] = c.change(e)
 		}
 		_, err := c.jobs.Apply(ctx, changes)
 		if err == nil {
@@ -184,7 +187,7 @@ func (c *clerk) write(ctx context.Context, es []edit) error {
 	g.SetLimit(clerkWriters)
 	for _, e := range es {
 		g.Go(func() error {
-			_, err := c.jobs.Update(ctx, e.key, e.def, e.revision)
+			_, err := c.jobs.Write(ctx, c.change(e))
 			if err != nil && !errors.Is(err, kv.ErrConflict) {
 				return err
 			}
@@ -193,6 +196,12 @@ func (c *clerk) write(ctx context.Context, es []edit) error {
 		})
 	}
 	return g.Wait()
+}
+
+// change is the edit as it is written.
+func (c *clerk) change(e edit) kv.Change[[]byte] {
+	note := Change{Verb: e.verb, Via: workers.ChannelScheduler, By: c.name, Was: e.revision}.note()
+	return kv.Change[[]byte]{Key: e.key, Value: e.def, Revision: e.revision, Note: note}
 }
 
 // written takes a job off the clerk's list; the watch brings what it is now.
@@ -215,10 +224,11 @@ func (c *clerk) record(ctx context.Context, s stretch) error {
 	var g errgroup.Group
 	g.SetLimit(clerkWriters)
 	for _, key := range c.book.order() {
-		r, ok := c.book.missedRun(key, s)
+		missed, ok := c.book.missedRun(key, s)
 		if !ok {
 			continue
 		}
+		r := missed // which is on the heap then, but not for each job that has missed nothing
 		g.Go(func() error {
 			m := nats.NewMsg(c.ns.RunSubject(r.Job, r.Service))
 			m.Header.Set(jetstream.MsgIDHeader, r.Run+":missed:"+s.To.String())
@@ -238,13 +248,13 @@ func (b *book) missedRun(key string, s stretch) (workers.Run, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	j := b.jobs[key]
-	if j == nil || !j.active || j.invalid || j.count != nil && j.count.runs >= j.count.max {
+	if j == nil || !j.kind.active || j.count != nil && j.count.runs >= j.count.max {
 		return workers.Run{}, false
 	}
-	from := j.within(s)
-	switch j.missed {
+	from, plan := j.within(s), j.plan()
+	switch j.kind.missed {
 	case 'o': // the first one fires for all of them
-		first := j.plan.Next(key, from-1)
+		first := plan.Next(key, from-1)
 		if first >= int64(s.To) {
 			return workers.Run{}, false
 		}
@@ -256,12 +266,12 @@ func (b *book) missedRun(key string, s stretch) (workers.Run, bool) {
 		}
 		from = last + 1
 	}
-	n, first, last, more := j.plan.Between(key, from, int64(s.To), missedCount)
+	n, first, last, more := plan.Between(key, from, int64(s.To), missedCount)
 	if n == 0 {
 		return workers.Run{}, false
 	}
 	return workers.Run{
-		Run: occurrence{key, first}.runID(), Job: key, Service: j.service, Channel: workers.ChannelScheduler,
+		Run: occurrence{key, first}.runID(), Job: key, Service: j.kind.service, Channel: workers.ChannelScheduler,
 		Due: stamp(first).Time(), Finished: s.To.Time(), Outcome: workers.OutcomeMissed,
 		Missed: &workers.Missed{From: stamp(first).Time(), To: stamp(last).Time(), Count: n, More: more},
 	}, true

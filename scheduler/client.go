@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/bellhop-run/bellhop/workers"
@@ -36,6 +37,7 @@ type Client struct {
 	// Patience is how long to ask again while no scheduler leads; 0 means ten
 	// seconds. Set it before the first use.
 	Patience time.Duration
+	terms    Terms
 }
 
 // NewClient manages the jobs of a namespace.
@@ -234,11 +236,8 @@ func (j *Job) Definition() ([]byte, error) {
 	if !json.Valid(j.Payload) {
 		return nil, invalid("payload", "use Text for a text that is not JSON", "not JSON")
 	}
-	o, err := parseObject(b)
-	if err != nil {
-		return nil, err
-	}
-	return o.set("payload", j.Payload).bytes(), nil
+	b = append(b[:len(b)-1], `,"payload":`...) // a name goes before it in any case
+	return append(append(b, j.Payload...), '}'), nil
 }
 
 // job asks for a job.
@@ -287,12 +286,17 @@ func readReply(data []byte) (*Job, error) {
 	return j, errors.Join(unread...)
 }
 
-// ask sends a request, and again while nobody leads.
+// ask sends a request about jobs.
 func (c *Client) ask(ctx context.Context, verb string, data []byte) ([]byte, error) {
+	return c.request(ctx, c.ns.JobsSubject(verb), data)
+}
+
+// request sends a request, and again while nobody leads.
+func (c *Client) request(ctx context.Context, subject string, data []byte) ([]byte, error) {
 	patient, cancel := context.WithTimeout(ctx, cmp.Or(c.Patience, patience))
 	defer cancel()
 	for {
-		reply, err := c.try(ctx, verb, data)
+		reply, err := c.try(ctx, subject, data)
 		if !errors.Is(err, nats.ErrNoResponders) {
 			return reply, err
 		}
@@ -305,12 +309,27 @@ func (c *Client) ask(ctx context.Context, verb string, data []byte) ([]byte, err
 	}
 }
 
-func (c *Client) try(ctx context.Context, verb string, data []byte) ([]byte, error) {
+// exchange sends a request in JSON, and reads the reply.
+func (c *Client) exchange(ctx context.Context, subject string, request, reply any) error {
+	data, err := json.Marshal(request)
+	if err != nil {
+		return fmt.Errorf("encode request: %w", err)
+	}
+	if data, err = c.request(ctx, subject, data); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, reply); err != nil {
+		return fmt.Errorf("read reply: %w", err)
+	}
+	return nil
+}
+
+func (c *Client) try(ctx context.Context, subject string, data []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, replyWithin)
 	defer cancel()
-	m, err := c.nc.RequestWithContext(ctx, c.ns.JobsSubject(verb), data)
+	m, err := c.nc.RequestMsgWithContext(ctx, &nats.Msg{Subject: subject, Data: data, Header: c.terms.header()})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", verb, err)
+		return nil, fmt.Errorf("%s: %w", subject[strings.LastIndexByte(subject, '.')+1:], err)
 	}
 	if m.Header.Get(micro.ErrorCodeHeader) == "" {
 		return m.Data, nil

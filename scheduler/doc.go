@@ -63,6 +63,27 @@
 // trigger of the old definition follows, through every crash, pause and
 // takeover.
 //
+// # Many at once
+//
+// A batch (apply.go) is decided as a whole on what the book knows, not on a read for
+// each job, and stored as one atomic batch: of up to a thousand puts and deletes all
+// take effect or none. The compare-and-set of each message refuses the batch where
+// the book knew a job too late; then it is decided anew. One hand confirms it all.
+//
+// # Who has changed what
+//
+// What a change was and who has asked for it is stored with the definition, in one
+// message (change.go). The leader writes the records from there into a stream of
+// their own (chronicle.go), each revision once and in order, those that people put
+// into the bucket by hand, too.
+//
+// # Chains and dead letters
+//
+// The leader serves two things more, since it is there and has the rights. What
+// follows on a run and is a job is rung by it (request.go): it alone knows the
+// job's policies. And it lists the dead letters, sends them back to work and
+// drops them (bellhop.letters.<verb>, letters.go), which are the workers' own.
+//
 // # Late and missed
 //
 // What falls due between a leader's death and its successor's first look is

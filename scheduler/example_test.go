@@ -50,6 +50,33 @@ func running() (nc *nats.Conn, stop func()) {
 	}
 }
 
+// Whoever keeps definitions of his own applies them, as often as he likes: what is
+// stored so already is left alone.
+func ExampleClient_Apply() {
+	nc, stop := running()
+	defer stop()
+	jobs := scheduler.NewClient(nc, "")
+
+	b := scheduler.Batch{Put: []*scheduler.Job{
+		{Name: "Ebb", Service: "tides", Schedule: scheduler.Schedule{Every: scheduler.Duration(12 * time.Hour)}},
+		{Name: "Flood", Service: "tides", Schedule: scheduler.Schedule{Cron: "30 6 * * *"}},
+	}}
+	for range 2 {
+		done, err := jobs.Apply(context.Background(), b)
+		if err != nil {
+			log.Fatal(err)
+		}
+		for _, a := range done {
+			fmt.Println(a.Name, a.Action)
+		}
+	}
+	// Output:
+	// Ebb created
+	// Flood created
+	// Ebb unchanged
+	// Flood unchanged
+}
+
 // A service makes a job for itself. When Create returns, the job is in the
 // log's hands: it is rung even if every process dies now and comes back.
 func ExampleClient_Create() {

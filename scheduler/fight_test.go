@@ -203,11 +203,18 @@ func (b *bout) batch(ctx context.Context) {
 	_ = b.w.batch(ctx, msgs) // a failure ends the epoch
 }
 
+// fighter is the job whose numbers are fought for.
+var fighter = func() *job {
+	j := keyed("n")
+	j.kind = &kind{service: "fight", payload: -1}
+	return j
+}()
+
 // next makes the trigger of the first number that is not in the log.
 func (b *bout) next() *nats.Msg {
 	for b.n++; b.o.tail.holds("n", b.n); b.n++ {
 	}
-	return trigger(b.s.ns, &job{key: "n", service: "fight"}, b.n)
+	return trigger(b.s.ns, fighter, b.n)
 }
 
 // hand claims what is acknowledged.

@@ -15,7 +15,7 @@ import (
 // that lags, from the stream's leader. The view passes over what it has.
 type follower struct {
 	bucket *kv.Bucket[[]byte]
-	learn  func(kv.Entry[[]byte])
+	learn  func(...kv.Entry[[]byte])
 	seen   func() uint64
 	logger *slog.Logger
 	loaded chan struct{} // closed once what was there has been learned
@@ -25,10 +25,18 @@ type follower struct {
 // retryWait is between attempts at what NATS did not let happen.
 const retryWait = 250 * time.Millisecond
 
+// watch learns what is there, many at a time, and then what comes.
+func (f *follower) watch(ctx context.Context) error {
+	if err := f.bucket.Load(ctx, f.seen(), func(es []kv.Entry[[]byte]) { f.learn(es...) }); err != nil && ctx.Err() == nil {
+		f.logger.Warn("the rest is loaded one by one", "error", err)
+	}
+	return f.bucket.Watch(ctx, f.seen(), func(e kv.Entry[[]byte]) { f.learn(e) }, func() { f.once.Do(func() { close(f.loaded) }) })
+}
+
 // run watches until ctx ends.
 func (f *follower) run(ctx context.Context) error {
 	for {
-		err := f.bucket.Watch(ctx, f.seen(), f.learn, func() { f.once.Do(func() { close(f.loaded) }) })
+		err := f.watch(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}

@@ -37,7 +37,9 @@ func newHouse(t *testing.T) *house {
 	return &house{t, s, nc, js, scheduler.NewClient(nc, "")}
 }
 
-// inBubble runs a test on fake time, which starts at midnight, 2000-01-01 UTC.
+// inBubble runs a test on fake time, which starts at midnight, 2000-01-01 UTC. A
+// time.Sleep in it waits for nobody: the clock goes on once all others wait, and then
+// to the next time that somebody waits for.
 func inBubble(t *testing.T, f func(h *house)) {
 	synctest.Test(t, func(t *testing.T) {
 		// Last of all: the client library's subscriptions look again after a

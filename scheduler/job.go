@@ -164,6 +164,11 @@ func parseRequest(data []byte) (*Job, object, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	return readRequest(o)
+}
+
+// readRequest is parseRequest of what was split already.
+func readRequest(o object) (*Job, object, error) {
 	kept := o[:0:0]
 	for _, f := range o {
 		if !fromReply[f.name] {
@@ -225,7 +230,7 @@ func (j *Job) readField(f field, strict bool) (err error) {
 	case "service":
 		j.Service, err = text(f.value)
 	case "schedule":
-		j.Schedule, err = decodeSchedule(f.value, strict)
+		j.Schedule, err = readSchedule(f.value, strict)
 	case "payload":
 		j.Payload = f.value
 	case "payload_base64":
@@ -253,9 +258,9 @@ func (j *Job) readField(f field, strict bool) (err error) {
 	case "description":
 		j.Description, err = text(f.value)
 	case "anchor":
-		err = json.Unmarshal(f.value, &j.Anchor)
+		err = j.Anchor.UnmarshalJSON(f.value)
 	case "activated":
-		err = json.Unmarshal(f.value, &j.Activated)
+		err = j.Activated.UnmarshalJSON(f.value)
 	case "reason":
 		j.Reason, err = text(f.value)
 	default:

@@ -26,7 +26,8 @@ func accepted(t *testing.T, j *Job, o object, def []byte) {
 	if err != nil {
 		t.Fatalf("%q is accepted: %v", def, err)
 	}
-	if got := locate(o).bytes(def); string(got) != string(want) {
+	k := newBook().read(kv.Entry[[]byte]{Key: workers.Escape(j.Name), Value: o.bytes()})
+	if got := k.payload(nil); string(got) != string(want) {
 		t.Fatalf("%q: the payload is %q, and %q by the job", def, got, want)
 	}
 	if len(j.policy().Header()) > maxPolicyLen {
@@ -92,13 +93,17 @@ func FuzzParseStored(f *testing.F) {
 		}
 		b := newBook() // whatever it is, it is shown
 		k := b.read(kv.Entry[[]byte]{Key: key, Value: data, Revision: 1, Created: time.Unix(0, 0)})
-		if k.invalid != (err != nil) {
-			t.Fatalf("%q: invalid is %t, %v", data, k.invalid, err)
+		if (k.kind == broken) != (err != nil) {
+			t.Fatalf("%q: invalid is %t, %v", data, k.kind == broken, err)
 		}
+		asRead(t, b, key, data)
 		if shown := answer(k, o).bytes(); !json.Valid(shown) {
 			t.Fatalf("%q is shown as %q", data, shown)
 		}
-		if !k.invalid && k.plan.Next(key, 0) < 0 {
+		if string(k.definition()) != string(data) {
+			t.Fatalf("%q is kept as %q", data, k.definition())
+		}
+		if plan := k.plan(); k.kind != broken && plan.Next(key, 0) < 0 {
 			t.Fatalf("%q is due before 1970", data)
 		}
 	})

@@ -13,18 +13,19 @@ type leader struct {
 	b *book
 	w *writer
 	claims
-	batching bool  // a backlog waits for a batch
-	tick     stamp // when the loop last looked at the clock
-	sure     stamp // the same, once the log has all that was decided by then
-	since    int   // triggers since the last hand
-	saves    sync.WaitGroup
+	next     *blank         // the trigger that is appended next; a publish copies it
+	batching bool           // a backlog waits for a batch
+	tick     stamp          // when the loop last looked at the clock
+	sure     stamp          // the same, once the log has all that was decided by then
+	since    int            // triggers since the last hand
+	saves    sync.WaitGroup // what it does beside the loop
 }
 
 // lead rings until ctx ends, when it releases the log and returns nil, or
 // until the epoch ends, when it returns why.
 func (s *Scheduler) lead(ctx context.Context, o *opened, a *api) error {
 	saveCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	l := &leader{s: s, b: s.book, w: o.w, tick: nowStamp(), claims: newClaims(o)}
+	l := &leader{s: s, b: s.book, w: o.w, tick: nowStamp(), claims: newClaims(o), next: newBlank(s.ns)}
 	defer func() {
 		o.w.close()
 		cancel()
@@ -39,9 +40,11 @@ func (s *Scheduler) lead(ctx context.Context, o *opened, a *api) error {
 		return err
 	}
 	s.leads(o.hand)
+	records := newChronicle(s)
+	l.saves.Go(func() { records.run(saveCtx) })
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var drained <-chan struct{}
+	var drained, recorded <-chan struct{}
 	for stopped := ctx.Done(); ; {
 		wait, err := l.step(saveCtx)
 		if err != nil {
@@ -52,6 +55,13 @@ func (s *Scheduler) lead(ctx context.Context, o *opened, a *api) error {
 		case <-stopped: // the requests under way still need the log
 			drained, stopped = a.drain(), nil
 		case <-drained:
+			done := make(chan struct{}) // until then it rings
+			l.saves.Go(func() {
+				defer close(done)
+				records.settle(saveCtx)
+			})
+			drained, recorded = nil, done
+		case <-recorded:
 			return l.release(saveCtx)
 		case <-timer.C:
 		case <-l.w.wake:

@@ -115,7 +115,7 @@ func meet(t *testing.T, leap int) (doubled, stale int) {
 		}
 	}
 	number := func(w *writer, n int64) {
-		if err := w.append(trigger(s.ns, &job{key: "n", service: "fight"}, n)); err != nil {
+		if err := w.append(trigger(s.ns, fighter, n)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -146,7 +146,7 @@ func TestConcurrentUpdates(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if len(revisions)+conflicts != 100 || conflicts > 20 || wins > 1 {
+		if len(revisions) != 100 || conflicts > 0 || wins > 1 {
 			t.Errorf("%d changes, %d conflicts, %d wins", len(revisions), conflicts, wins)
 		}
 		for i := range 10 {

@@ -44,31 +44,37 @@ type writer struct {
 	prefix string        // of the reply subjects, ends with a dot
 	wake   chan struct{} // something was acknowledged, or the epoch ended
 
-	last uint64 // the log's last sequence, once all that was sent is stored
+	last  uint64    // the log's last sequence, once all that was sent is stored
+	reply []byte    // to write reply subjects in, begins with prefix
+	began time.Time // what times are counted from: that costs half of what the clock does
 
 	mu      sync.Mutex
 	acked   uint64        // everything up to here is stored
 	flight  [window]sent  // by sequence modulo window
 	bytes   int           // payload bytes under way
-	moved   time.Time     // when acked last moved, or something was sent into an empty window
+	moved   time.Duration // when acked last moved, or something was sent into an empty window
 	busy    time.Duration // how long the log had more than one message under way,
 	acks    int           // and how many it acknowledged in that time
 	cost    time.Duration // what an acknowledgement last cost the log while it was busy
+	batches int           // since single messages were last tried,
+	trust   int           // and after how many they are tried again
+	probing bool          // which is now
 	failure error
 }
 
 // sent is a message under way.
 type sent struct {
-	at    time.Time
-	bytes int
-	done  bool // acknowledged, while one before it is not
+	bytes  int
+	behind bool // others were under way when it was sent
+	done   bool // acknowledged, while one before it is not
 }
 
 // newWriter begins an epoch after the sequence last, which must be the end of
 // this writer's own leap.
 func newWriter(js jetstream.JetStream, last uint64) (*writer, error) {
 	nc := js.Conn()
-	w := &writer{nc: nc, js: js, prefix: nc.NewInbox() + ".", wake: make(chan struct{}, 1), last: last, acked: last}
+	w := &writer{nc: nc, js: js, prefix: nc.NewInbox() + ".", wake: make(chan struct{}, 1), last: last, acked: last, began: time.Now()}
+	w.reply = []byte(w.prefix)
 	sub, err := nc.Subscribe(w.prefix+"*", w.acknowledge)
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to acknowledgements: %w", err)
@@ -93,25 +99,33 @@ func (w *writer) room() int {
 	if w.failure != nil || w.bytes >= windowBytes {
 		return 0
 	}
-	return window - int(w.last-w.acked)
+	return max(w.most()-int(w.last-w.acked), 0)
+}
+
+// most is how many messages may be under way. The caller holds mu.
+func (w *writer) most() int {
+	if w.probing {
+		return probe
+	}
+	return window
 }
 
 // append sends m to be stored at last + 1, and does not wait. The caller has
 // asked for room. The message may be used again.
 func (w *writer) append(m *nats.Msg) error {
-	expect := strconv.FormatUint(w.last, 10)
-	m.Header[jetstream.ExpectedLastSeqHeader] = []string{expect}
-	m.Reply = w.prefix + expect
-	now := time.Now()
+	w.reply = strconv.AppendUint(w.reply[:len(w.prefix)], w.last, 10)
+	m.Reply = string(w.reply)
+	set(m.Header, jetstream.ExpectedLastSeqHeader, m.Reply[len(w.prefix):])
 	w.mu.Lock()
 	if w.failure != nil {
 		defer w.mu.Unlock()
 		return w.failure
 	}
-	if w.acked == w.last {
-		w.moved = now
+	behind := w.acked < w.last
+	if !behind {
+		w.moved = time.Since(w.began)
 	}
-	w.flight[w.last%window] = sent{at: now, bytes: len(m.Data)}
+	w.flight[w.last%window] = sent{bytes: len(m.Data), behind: behind}
 	w.bytes += len(m.Data)
 	w.mu.Unlock()
 	w.last++
@@ -135,6 +149,7 @@ func (w *writer) batch(ctx context.Context, msgs []*nats.Msg) error {
 	}
 	w.mu.Lock()
 	w.last, w.acked = last, last
+	w.batches++
 	w.mu.Unlock()
 	w.poke()
 	return nil
@@ -181,7 +196,7 @@ func (w *writer) acknowledge(m *nats.Msg) {
 		w.fail(err)
 		return
 	}
-	now := time.Now()
+	now := time.Since(w.began)
 	w.mu.Lock()
 	if expect < w.acked || expect-w.acked >= window {
 		w.mu.Unlock()
@@ -190,16 +205,16 @@ func (w *writer) acknowledge(m *nats.Msg) {
 	w.flight[expect%window].done = true
 	for w.flight[w.acked%window].done {
 		f := &w.flight[w.acked%window]
-		if f.at.Before(w.moved) { // it waited behind another: the log was busy
-			w.busy, w.acks = w.busy+now.Sub(w.moved), w.acks+1
+		if f.behind { // the log was busy with it alone since the one before
+			w.busy, w.acks = w.busy+now-w.moved, w.acks+1
 		}
 		w.bytes -= f.bytes
 		*f = sent{}
 		w.acked++
 		w.moved = now
 	}
-	if w.acks >= window { // acknowledgements come in bursts, but none is longer
-		w.cost, w.busy, w.acks = w.busy/time.Duration(w.acks), 0, 0
+	if w.acks >= w.most() { // acknowledgements come in bursts, but none is longer
+		w.learn(w.busy / time.Duration(w.acks))
 	}
 	w.mu.Unlock()
 	w.poke()
@@ -268,7 +283,7 @@ func (w *writer) err() error {
 func (w *writer) progress() (uint64, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.failure == nil && w.acked < w.last && time.Since(w.moved) > ackWait {
+	if w.failure == nil && w.acked < w.last && time.Since(w.began)-w.moved > ackWait {
 		w.failure = fmt.Errorf("no acknowledgement from the log for %v", ackWait)
 	}
 	return w.acked, w.failure
@@ -276,12 +291,35 @@ func (w *writer) progress() (uint64, error) {
 
 // slow tells whether single messages cost the log so much that an atomic
 // batch is worth its own price: a few milliseconds where every write is synced
-// to disk.
+// to disk. A log may have been slow for a moment only, and batches tell nothing of
+// it: now and then single messages are tried again, the longer it was slow the more
+// seldom.
 func (w *writer) slow() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.cost > slowAck
+	if w.cost > slowAck && w.batches >= w.trust {
+		w.probing = true
+	}
+	return w.cost > slowAck && !w.probing
 }
+
+// learn takes what single messages cost. The caller holds mu.
+func (w *writer) learn(cost time.Duration) {
+	if cost > slowAck {
+		w.trust = min(max(2*w.trust, minTrust), maxTrust)
+	} else {
+		w.trust = 0
+	}
+	w.cost, w.busy, w.acks, w.batches, w.probing = cost, 0, 0, 0, false
+}
+
+// After so many batches single messages are tried again, as many as probe: where
+// each is synced that takes as long as one batch.
+const (
+	minTrust = 8
+	maxTrust = 256
+	probe    = 64
+)
 
 // slowAck divides logs that sync every write (some 250 µs a message) from
 // those that do not (5 to 20 µs).

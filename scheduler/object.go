@@ -40,6 +40,15 @@ func parseObject(data []byte) (object, error) {
 		var v json.RawMessage
 		return nil, invalid("", "", "broken JSON: %v", json.Unmarshal(data, &v))
 	}
+	return splitObject(data)
+}
+
+// splitObject splits what stands in JSON that was found to be valid.
+func splitObject(data []byte) (object, error) {
+	start := skipSpace(data, 0)
+	if start == len(data) || data[start] != '{' {
+		return nil, invalid("", "send one JSON object", "not a JSON object")
+	}
 	o := make(object, 0, 8)
 	for i := start + 1; ; {
 		i = skipSpace(data, i)
@@ -62,6 +71,27 @@ func parseObject(data []byte) (object, error) {
 		i = skipSpace(data, i+1) // to the value
 		end = skipValue(data, i) // past it
 		o = append(o, field{name, data[i:end:end], i})
+		i = end
+	}
+}
+
+// splitArray gives the values of an array that stands in valid JSON.
+func splitArray(data []byte) (values [][]byte, err error) {
+	i := skipSpace(data, 0)
+	if i == len(data) || data[i] != '[' {
+		return nil, invalid("", "send a JSON array", "not a JSON array")
+	}
+	for i++; ; {
+		i = skipSpace(data, i)
+		switch data[i] {
+		case ']':
+			return values, nil
+		case ',':
+			i++
+			continue
+		}
+		end := skipValue(data, i)
+		values = append(values, data[i:end:end])
 		i = end
 	}
 }

@@ -138,40 +138,40 @@ func (b *book) start(o *opened, stretches []stretch, seq uint64) {
 	b.at, b.opened = o.hand.position(), o.hand.position()
 	b.missed, b.tail = stretches, o.tail
 	b.decided, b.sent, b.settled = seq, seq, seq-1
-	b.agenda = b.agenda[:0]
+	b.agenda.clear()
 	b.ended = map[string]ending{}
 	b.dirty = map[*job]struct{}{}
 	b.limits = map[limit]int64{}
 	b.unstamped = map[string]struct{}{}
 	for _, j := range b.jobs {
-		j.place, j.due, j.fired, j.newer = -1, Never, 0, j.revision > o.hand.Revision
+		j.place, j.due, j.fired, j.newer = nowhere, Never, 0, j.revision > o.hand.Revision
 		if j.count != nil {
-			j.count.runs, _ = b.tallies[j.key].counted(j)
+			j.count.runs, _ = b.tallies[j.key()].counted(j)
 		}
-		if !j.active || j.invalid {
+		if !j.kind.active {
 			continue
 		}
 		if j.unstamped {
-			b.unstamped[j.key] = struct{}{}
+			b.unstamped[j.key()] = struct{}{}
 		}
-		if j.missed == 'a' {
+		if j.kind.missed == 'a' {
 			b.bound(j, stretches)
 		}
 	}
 	b.countTail(o.tail)
 	for _, j := range b.jobs {
-		if !j.active || j.invalid {
+		if !j.kind.active {
 			continue
 		}
-		after := b.at.after(j.key)
+		after := b.at.after(j.key())
 		if j.newer && j.activated > 0 && !j.unstamped {
 			after = max(after, j.activated)
 		}
 		if j.due = b.firstDue(j, after); j.due == Never {
-			b.ended[j.key] = ending{b.reason(j), seq}
+			b.ended[j.key()] = ending{b.reason(j), seq}
 			continue
 		}
-		b.agenda = append(b.agenda, j)
+		b.agenda.add(j)
 	}
 	b.agenda.build()
 }
@@ -200,9 +200,10 @@ func (b *book) countTail(t *tail) {
 
 // bound finds where an `all` job stops in each stretch.
 func (b *book) bound(j *job, stretches []stretch) {
+	plan := j.plan()
 	for _, s := range stretches {
-		if _, _, last, more := j.plan.Between(j.key, j.within(s), int64(s.To), allLimit); more {
-			b.limits[limit{j.key, s.From}] = last
+		if _, _, last, more := plan.Between(j.key(), j.within(s), int64(s.To), allLimit); more {
+			b.limits[limit{j.key(), s.From}] = last
 		}
 	}
 }
@@ -221,11 +222,11 @@ func (b *book) stop() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.leading = false
-	b.agenda, b.ended, b.dirty, b.limits, b.unstamped, b.tail = nil, nil, nil, nil, nil, nil
+	b.agenda, b.ended, b.dirty, b.limits, b.unstamped, b.tail = agenda{}, nil, nil, nil, nil, nil
 	b.missed = nil
 	clear(b.recorded)
 	for _, j := range b.jobs {
-		j.place = -1
+		j.place = nowhere
 	}
 }
 

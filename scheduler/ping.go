@@ -3,7 +3,6 @@ package scheduler
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/bellhop-run/bellhop/workers"
@@ -28,49 +27,46 @@ func (s *Scheduler) answerPings() (*nats.Subscription, error) {
 	})
 }
 
-// pingWait is how long other schedulers have to answer.
-const pingWait = 150 * time.Millisecond
-
-// uptime is that of the oldest scheduler that runs. One that has run for
-// longer than the grace need not ask: it makes no difference.
+// uptime is for how long there has been a scheduler: this one and, before it, the
+// oldest of those that ran when it was started. One that has run for longer than
+// the grace need not know: it makes no difference.
 func (s *Scheduler) uptime(ctx context.Context) time.Duration {
-	oldest := time.Since(s.started)
-	if oldest >= s.grace {
-		return oldest
+	own := time.Since(s.started) // now, and not when the answers are there
+	if own >= s.grace {
+		return own
 	}
-	peers, err := Ping(ctx, s.nc, s.ns)
-	if err != nil {
-		return oldest
+	select {
+	case <-s.asked:
+	case <-ctx.Done():
 	}
-	for _, p := range peers {
-		oldest = max(oldest, time.Duration(p.Uptime)*time.Millisecond)
+	return own + time.Duration(s.elder.Load())
+}
+
+// askElders asks once by how much others are older, while the jobs are loaded: the
+// answers take a moment.
+func (s *Scheduler) askElders(ctx context.Context) error {
+	defer close(s.asked)
+	for {
+		own := time.Since(s.started)
+		peers, err := Ping(ctx, s.nc, s.ns)
+		for _, p := range peers {
+			s.elder.Store(max(s.elder.Load(), int64(time.Duration(p.Uptime)*time.Millisecond-own)))
+		}
+		if err == nil || !pause(ctx, retryWait) {
+			return nil
+		}
 	}
-	return oldest
 }
 
 // Ping gives the schedulers of a namespace that run, whether they lead or stand
 // by.
 func Ping(ctx context.Context, nc *nats.Conn, ns workers.Namespace) ([]Peer, error) {
-	inbox := nc.NewRespInbox()
-	sub, err := nc.SubscribeSync(inbox)
-	if err != nil {
-		return nil, fmt.Errorf("ping schedulers: %w", err)
-	}
-	defer func() { _ = sub.Unsubscribe() }() // fails only with the connection
-	if err := nc.PublishRequest(ns.PingSubject(), inbox, nil); err != nil {
-		return nil, fmt.Errorf("ping schedulers: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, pingWait)
-	defer cancel()
 	var peers []Peer
-	for {
-		m, err := sub.NextMsgWithContext(ctx)
-		if err != nil {
-			return peers, nil // nobody, or nobody else
-		}
+	err := workers.Gather(ctx, nc, ns.PingSubject(), nil, func(m *nats.Msg) {
 		var p Peer
 		if json.Unmarshal(m.Data, &p) == nil {
 			peers = append(peers, p)
 		}
-	}
+	})
+	return peers, err
 }

@@ -33,6 +33,12 @@ type Plan struct {
 // Once reports whether the plan is that of a one-time schedule.
 func (p *Plan) Once() bool { return p.every == Never }
 
+// from is the plan of an interval whose grid begins at the anchor.
+func (p Plan) from(anchor int64) Plan {
+	p.origin = min(max(anchor, 0), maxTime) + p.every
+	return p
+}
+
 // Next gives the first due time strictly after the given one, or Never. The
 // key is the job's, on which the jitter depends.
 func (p *Plan) Next(key string, after int64) int64 {

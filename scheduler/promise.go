@@ -6,7 +6,8 @@ import (
 )
 
 // promises is where callers wait until the log confirms their change: until a
-// hand with its revision, or a later one, is acknowledged.
+// hand with its revision, or a later one, is acknowledged. Others are of records:
+// kept once that of the revision is written.
 type promises struct {
 	mu      sync.Mutex
 	kept    uint64 // the revision that the log has confirmed

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bellhop-run/bellhop/kv"
 	"github.com/bellhop-run/bellhop/workers"
 )
 
@@ -65,50 +66,53 @@ func (v *verbs) reply(key string, fields object, revision uint64) []byte {
 	j, ok := v.s.book.lookup(key)
 	if !ok || j.revision != revision {
 		// Somebody has changed it since: what was written is still answered.
-		j = job{key: key, revision: revision, due: Never}
-		if def, _, err := parseStored(key, fields.bytes()); err == nil {
-			j.active = def.Enabled()
-		}
+		written := v.s.book.read(kv.Entry[[]byte]{Key: key, Value: fields.bytes(), Revision: revision})
+		v.s.book.kinds.release(written.kind)
+		j = *written
 	}
 	return answer(&j, fields).bytes()
 }
 
 // answer adds to a definition's fields those of a reply.
 func answer(j *job, fields object) object {
-	name, err := workers.Unescape(j.key)
+	name, err := workers.Unescape(j.key())
 	if err != nil {
-		name = j.key
+		name = j.key()
 	}
-	for f := range fromReply {
-		if !slices.Contains([]string{"anchor", "activated", "reason"}, f) {
-			fields = fields.set(f, nil)
+	stored := fields
+	fields = make(object, 0, len(stored)+len(fromReply))
+	if stored.index("name") < 0 {
+		fields = append(fields, field{name: "name", value: appendText(nil, name)})
+	}
+	for _, f := range stored {
+		if !fromReply[f.name] || f.name == "anchor" || f.name == "activated" || f.name == "reason" {
+			fields = append(fields, f)
 		}
 	}
-	if fields.index("name") < 0 {
-		fields = append(object{{name: "name", value: appendText(nil, name)}}, fields...)
-	}
 	state := StateActive
-	if !j.active || j.invalid {
+	if !j.kind.active {
 		state = StateInactive
 	}
-	fields = fields.set("revision", strconv.AppendUint(nil, j.revision, 10)).set("state", appendText(nil, state))
+	fields = append(fields,
+		field{name: "revision", value: strconv.AppendUint(nil, j.revision, 10)},
+		field{name: "state", value: appendText(nil, state)})
 	switch {
-	case j.invalid:
-		_, _, err := parseStored(j.key, j.def)
+	case j.kind == broken:
+		_, _, err := parseStored(j.key(), j.definition())
 		if err == nil {
 			err = errOversize
 		}
 		fields = fields.set("reason", appendText(nil, ReasonInvalid)).set("error", appendText(nil, apiError(err).Error()))
-	case j.active:
+	case j.kind.active:
 		fields = fields.set("reason", nil)
 	case fields.index("reason") < 0: // put so by hand
 		fields = fields.set("reason", appendText(nil, ReasonDeactivated))
 	}
-	if j.due != Never && j.active && !j.invalid {
-		fields = fields.set("next", appendText(nil, stamp(j.due).String()))
+	if j.due != Never && j.kind.active {
+		fields = append(fields, field{name: "next", value: appendText(nil, stamp(j.due).String())})
 	}
 	if j.count != nil {
-		fields = fields.set("runs", strconv.AppendInt(nil, j.count.runs, 10))
+		fields = append(fields, field{name: "runs", value: strconv.AppendInt(nil, j.count.runs, 10)})
 	}
 	return fields
 }
@@ -125,47 +129,6 @@ func (v *verbs) get(ctx context.Context, data []byte) ([]byte, error) {
 	return v.reply(p.key, p.fields, p.revision), nil
 }
 
-func (v *verbs) run(ctx context.Context, data []byte) ([]byte, error) {
-	var name string
-	var payload json.RawMessage
-	if err := readArguments(data, func(f field) (err error) {
-		switch f.name {
-		case "name":
-			name, err = text(f.value)
-		case "payload":
-			payload = f.value
-		default:
-			return errUnknownField
-		}
-		return err
-	}); err != nil {
-		return nil, err
-	}
-	p, err := v.must(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	if p.err != nil {
-		return nil, &Error{Code: 409, Message: "the stored definition is invalid: " + p.err.Error(), Hint: "correct it first"}
-	}
-	if payload != nil {
-		p.job.Payload, p.job.PayloadBase64 = payload, nil
-	}
-	body, err := p.job.Bytes()
-	if err != nil {
-		return nil, located("payload", err)
-	}
-	id, err := v.ring.Ring(ctx, workers.Ring{
-		Channel: workers.ChannelManual, Service: p.job.Service, Job: p.key, Payload: body, Policy: p.job.policy(),
-	})
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(struct {
-		Run string `json:"run"`
-	}{id})
-}
-
 func (v *verbs) next(ctx context.Context, data []byte) ([]byte, error) {
 	var q struct {
 		name     string
@@ -180,7 +143,7 @@ func (v *verbs) next(ctx context.Context, data []byte) ([]byte, error) {
 			q.name, err = text(f.value)
 		case "schedule":
 			var s Schedule
-			s, err = decodeSchedule(f.value, true)
+			s, err = readSchedule(f.value, true)
 			q.schedule = &s
 		case "count":
 			err = json.Unmarshal(f.value, &q.count)
@@ -215,7 +178,7 @@ func (v *verbs) next(ctx context.Context, data []byte) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		key, plan = p.key, p.slot.plan
+		key, plan = p.key, p.slot.plan()
 		if c := p.slot.count; c != nil {
 			left = min(left, c.max-c.runs)
 		}
@@ -320,25 +283,25 @@ func (v *verbs) list(_ context.Context, data []byte) ([]byte, error) {
 // anything but its name and service where what somebody has put into the
 // bucket would fill the page alone.
 func answerShort(j *job) []byte {
-	fields, err := parseObject(j.def)
+	fields, err := parseObject(j.definition())
 	if err != nil {
 		fields = nil
 	}
 	short := answer(j, fields.set("payload", nil).set("payload_base64", nil)).bytes()
 	if len(short) > listBytes {
-		short = answer(j, object{{name: "service", value: appendText(nil, j.service)}}).bytes()
+		short = answer(j, object{{name: "service", value: appendText(nil, j.kind.service)}}).bytes()
 	}
 	return short
 }
 
 func (q *listQuery) matches(j *job) bool {
-	if q.service != "" && q.service != j.service || q.state != "" && (q.state == StateActive) != (j.active && !j.invalid) {
+	if q.service != "" && q.service != j.kind.service || q.state != "" && (q.state == StateActive) != (j.kind.active) {
 		return false
 	}
 	if len(q.labels) == 0 {
 		return true
 	}
-	def, _, err := parseStored(j.key, j.def)
+	def, _, err := parseStored(j.key(), j.definition())
 	if err != nil {
 		return false
 	}

@@ -117,6 +117,9 @@ func (c *crew) hire() {
 	c.ok(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
+	c.mu.Lock() // it may be cut off with its first message
+	c.mates[w] = &mate{s, func() { cancel(); <-ended }}
+	c.mu.Unlock()
 	go func() {
 		defer close(ended)
 		if err := s.Run(ctx); err != nil {
@@ -124,10 +127,6 @@ func (c *crew) hire() {
 		}
 		nc.Close()
 	}()
-	stop := func() { cancel(); <-ended }
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.mates[w] = &mate{s, stop}
 }
 
 // watch ends the scheduler that is cut off and hires another one.

@@ -5,23 +5,25 @@ import (
 
 	"github.com/bellhop-run/bellhop/kv"
 	"github.com/bellhop-run/bellhop/kv/natstest"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Whoever opens the log has seen the bucket as far as the last hand had, even
-// when no watch has told it anything yet.
-func TestOpeningPassesTheFloor(t *testing.T) {
-	js, err := jetstream.New(natstest.Start(t).Connect())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := New(js.Conn(), Options{})
+// newBound gives a scheduler that knows its streams and buckets, and does not run.
+func newBound(t *testing.T) *Scheduler {
+	t.Helper()
+	s, err := New(natstest.Start(t).Connect(), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := s.bind(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	return s
+}
+
+// Whoever opens the log has seen the bucket as far as the last hand had, even
+// when no watch has told it anything yet.
+func TestOpeningPassesTheFloor(t *testing.T) {
+	s := newBound(t)
 	revision, err := s.jobs.bucket.Create(t.Context(), "j", []byte(`{"service":"s","schedule":{"every":"1h"}}`))
 	if err != nil {
 		t.Fatal(err)
@@ -31,7 +33,7 @@ func TestOpeningPassesTheFloor(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := hand{Leader: "another", Epoch: 3, Time: nowStamp(), Judged: nowStamp(), Revision: revision, State: state}
-	if _, err := js.PublishMsg(t.Context(), handMsg(s.ns, &h)); err != nil {
+	if _, err := s.js.PublishMsg(t.Context(), handMsg(s.ns, &h)); err != nil {
 		t.Fatal(err)
 	}
 	end, err := readEnd(t.Context(), s.log, s.ns.HandSubject())

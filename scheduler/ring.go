@@ -3,6 +3,7 @@ package scheduler
 import (
 	"context"
 
+	"github.com/bellhop-run/bellhop/workers"
 	"github.com/nats-io/nats.go"
 )
 
@@ -32,8 +33,10 @@ func (l *leader) ring(ctx context.Context) error {
 		if room <= 1 { // the last place is the hand's
 			break
 		}
-		if !b.tail.holds(j.key, due) {
-			if err := l.w.append(trigger(l.s.ns, j, due)); err != nil {
+		if !b.tail.holds(j.key(), due) {
+			m := l.next.fill(j, due)
+			l.trace(m, j, due)
+			if err := l.w.append(m); err != nil {
 				return err
 			}
 			l.rung(j, due)
@@ -58,8 +61,9 @@ func (l *leader) ringBatch(ctx context.Context) error {
 		if j == nil {
 			break
 		}
-		if !b.tail.holds(j.key, due) {
+		if !b.tail.holds(j.key(), due) {
 			m := trigger(l.s.ns, j, due)
+			l.trace(m, j, due)
 			msgs, bytes = append(msgs, m), bytes+len(m.Data)
 			l.rung(j, due)
 		}
@@ -77,6 +81,13 @@ func (l *leader) ringBatch(ctx context.Context) error {
 	return nil
 }
 
+// trace gives a trigger its trace, if it is to have one.
+func (l *leader) trace(m *nats.Msg, j *job, due int64) {
+	if l.s.opts.Trace != nil {
+		set(m.Header, workers.HeaderTrace, l.s.opts.Trace(j.kind.service, m.Header[workers.HeaderRun][0], stamp(due).Time()))
+	}
+}
+
 // rung notes that a trigger was appended.
 func (l *leader) rung(j *job, due int64) {
 	j.fired = due
@@ -91,6 +102,7 @@ func (l *leader) rung(j *job, due int64) {
 // pop gives the job that is due first, if it is due by now; it stays in the
 // agenda until it is passed. With none left, everything up to now is done.
 func (b *book) pop(now stamp) (*job, int64) {
+	b.agenda.draw(int64(now))
 	j := b.agenda.top()
 	if j == nil || j.due > int64(now) {
 		if next := (position{now + 1, ""}); b.at.time < next.time {
@@ -104,8 +116,8 @@ func (b *book) pop(now stamp) (*job, int64) {
 // passed moves the job to its next due time. seq is where its trigger will be
 // in the log.
 func (b *book) passed(j *job, due int64, seq uint64) {
-	if !b.at.past(due, j.key) {
-		b.at = position{stamp(due), j.key}
+	if !b.at.past(due, j.key()) {
+		b.at = position{stamp(due), j.key()}
 	}
 	b.sent = seq
 	b.schedule(j, due, seq)
@@ -133,7 +145,7 @@ func (b *book) strike(m stretch, seq uint64) {
 		hit = append(hit, t)
 	}
 	for _, j := range hit {
-		if j.missed == 'a' {
+		if j.kind.missed == 'a' {
 			b.bound(j, []stretch{m})
 		}
 		if m.holds(j.due) {

@@ -3,6 +3,7 @@ package scheduler
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 	"unique"
@@ -51,14 +52,41 @@ func (s *Schedule) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// decodePart is json.Unmarshal of a value that was found to be valid.
+func decodePart(value []byte, to any) (err error) {
+	switch to := to.(type) {
+	case *string:
+		*to, err = text(value)
+	case *Duration:
+		var s string
+		if s, err = text(value); err == nil {
+			err = to.UnmarshalText([]byte(s))
+		}
+	case *time.Time:
+		err = to.UnmarshalJSON(value)
+	default:
+		err = json.Unmarshal(value, to)
+	}
+	return err
+}
+
 // decodeSchedule reads a schedule from JSON; strict refuses unknown fields. Its
 // errors are *Error. It checks that each value can be read, and leaves to
 // Compile whether they make sense.
 func decodeSchedule(data []byte, strict bool) (Schedule, error) {
+	return scheduleOf(data, strict, parseObject)
+}
+
+// readSchedule is decodeSchedule of what stands in JSON that was found to be valid.
+func readSchedule(data []byte, strict bool) (Schedule, error) {
+	return scheduleOf(data, strict, splitObject)
+}
+
+func scheduleOf(data []byte, strict bool, split func([]byte) (object, error)) (Schedule, error) {
 	if start := skipSpace(data, 0); start == len(data) || data[start] != '{' {
 		return Schedule{}, invalid("schedule", kindHint, "the schedule is not a JSON object")
 	}
-	raw, err := parseObject(data)
+	raw, err := split(data)
 	if err != nil {
 		e := located("", err)
 		e.Field = strings.TrimSuffix("schedule."+e.Field, ".")
@@ -71,6 +99,7 @@ func decodeSchedule(data []byte, strict bool) (Schedule, error) {
 		zoneHint = `use a string such as "Europe/Berlin"`
 	)
 	var s Schedule
+	known := make([]string, 0, len(raw))
 	for _, field := range [...]struct {
 		name string
 		to   any
@@ -86,12 +115,15 @@ func decodeSchedule(data []byte, strict bool) (Schedule, error) {
 		{"jitter", &s.Jitter, durationHint},
 	} {
 		value := raw.get(field.name)
-		raw = raw.set(field.name, nil)
-		if value == nil || isNull(value) {
+		if value == nil {
+			continue
+		}
+		known = append(known, field.name)
+		if isNull(value) {
 			continue
 		}
 		name := "schedule." + field.name
-		if err := json.Unmarshal(value, field.to); err != nil {
+		if err := decodePart(value, field.to); err != nil {
 			if e, ok := errors.AsType[*Error](err); ok {
 				e.Field = name
 				return Schedule{}, e
@@ -103,8 +135,9 @@ func decodeSchedule(data []byte, strict bool) (Schedule, error) {
 			return Schedule{}, checkTime(name, *t)
 		}
 	}
-	if strict && len(raw) > 0 {
-		return Schedule{}, invalid("schedule."+raw[0].name, "", "unknown field")
+	if strict && len(known) < len(raw) {
+		i := slices.IndexFunc(raw, func(f field) bool { return !slices.Contains(known, f.name) })
+		return Schedule{}, invalid("schedule."+raw[i].name, "", "unknown field")
 	}
 	return s, nil
 }
@@ -138,7 +171,7 @@ func (s *Schedule) compile(anchor int64) (Plan, *Error) {
 	if s.Every != 0 {
 		p.every = s.Every.millis()
 		if s.Start.IsZero() {
-			p.origin = min(max(anchor, 0), maxTime) + p.every
+			p = p.from(anchor)
 		}
 		if p.jitter >= p.every {
 			return Plan{}, invalid("schedule.jitter", "", "jitter %v is not less than the interval %v", s.Jitter, s.Every)

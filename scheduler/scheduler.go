@@ -39,12 +39,25 @@ type Options struct {
 	// log needs for its recovery stays in any case.
 	Keep      time.Duration
 	KeepBytes int64
+	// History is how many records are kept of each job's runs, and HistoryAge
+	// how long; see workers.SetupOptions. 0 leaves it as it is: 100 and 30 days
+	// where nobody has said.
+	History    int64
+	HistoryAge time.Duration
 	// Name is shown as the leader's; empty means the host and the process. A
 	// few random letters are added: every scheduler has a name of its own.
 	Name string
 	// Embedded tells that the NATS server lives in this process, so that no
 	// other leader can have outlived the last start: the log is opened at once.
 	Embedded bool
+	// Dispatcher is what a job's run by hand is rung with; nil means one of the
+	// scheduler's own, whose figures nobody sees.
+	Dispatcher *workers.Dispatcher
+	// Trace gives the W3C traceparent that a trigger is to carry, or an empty
+	// one for none; nil means none. It is called just before the trigger is
+	// appended, which may yet fail, by one goroutine, and must not block: every
+	// trigger waits for it.
+	Trace func(service, run string, due time.Time) string
 	// Logger is where the scheduler tells what it does; nil means nowhere.
 	// Payloads are never told.
 	Logger *slog.Logger
@@ -64,9 +77,12 @@ type Scheduler struct {
 	embedded bool
 	leap     int // leapLen; a test shows what comes of less
 	started  time.Time
+	asked    chan struct{} // closed when elder is known
+	elder    atomic.Int64  // by how many nanoseconds the oldest of the others is older
 	ready    chan struct{}
 	book     *book
 	promises *promises
+	recorded *promises // what the leader has recorded of the changes
 	metrics  *metrics
 	status   atomic.Pointer[Status]
 
@@ -112,12 +128,17 @@ func New(nc *nats.Conn, o Options) (*Scheduler, error) {
 		}
 		o.Name = fmt.Sprintf("%s-%d", host, os.Getpid())
 	}
+	if o.Dispatcher == nil {
+		o.Dispatcher = workers.NewDispatcher(js, o.Namespace)
+	}
 	b := newBook()
 	s := &Scheduler{
 		nc: nc, js: js, ns: o.Namespace, opts: o, grace: o.Grace, logger: o.Logger,
 		name: o.Name + "-" + rand.Text()[:6], embedded: o.Embedded, leap: leapLen,
-		started: time.Now(), ready: make(chan struct{}), book: b, promises: newPromises(b.poke),
+		started: time.Now(), asked: make(chan struct{}), ready: make(chan struct{}), book: b,
+		promises: newPromises(b.poke), recorded: newPromises(b.news.push),
 	}
+	s.recorded.lead(true) // whoever leads then: who waits is given no more than a moment
 	s.metrics = newMetrics(s)
 	s.status.Store(&Status{})
 	return s, nil
@@ -144,16 +165,16 @@ func (s *Scheduler) Status() Status {
 	st.Name = s.name
 	s.book.mu.Lock()
 	defer s.book.mu.Unlock()
-	st.Jobs, st.Active = len(s.book.jobs), len(s.book.agenda)
+	st.Jobs, st.Active = len(s.book.jobs), s.book.agenda.len()
 	return st
 }
 
 // Ready is closed when this scheduler leads for the first time.
 func (s *Scheduler) Ready() <-chan struct{} { return s.ready }
 
-// Run rings, or stands by, until ctx ends; then it releases the log and
-// returns nil. While NATS is away it waits. The error is one that waiting does
-// not mend: a stream whose settings would lose triggers, for example.
+// Run rings, or stands by, until ctx ends; then it releases the log and returns
+// nil. It is called once. While NATS is away it waits. The error is one that waiting
+// does not mend: a stream whose settings would lose triggers, for example.
 func (s *Scheduler) Run(ctx context.Context) error {
 	if err := s.prepare(ctx); err != nil || ctx.Err() != nil {
 		return err
@@ -165,6 +186,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	defer func() { _ = sub.Unsubscribe() }() // fails only with the connection
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var g errgroup.Group
+	g.Go(func() error { return s.askElders(background) })
 	g.Go(func() error { return s.jobs.run(background) })
 	g.Go(func() error { return s.state.run(background) })
 	g.Go(func() error { return s.clerk.run(background) })
@@ -211,7 +233,7 @@ func (s *Scheduler) bind(ctx context.Context) error {
 	b.limit = maxDefinition(s.nc) + ownFields
 	s.jobs = &follower{bucket: jobs, learn: b.learn, seen: b.view, logger: s.logger, loaded: make(chan struct{})}
 	s.state = &follower{bucket: state, learn: b.learnState, seen: b.viewState, logger: s.logger, loaded: make(chan struct{})}
-	s.clerk = &clerk{book: b, jobs: jobs, js: s.js, ns: s.ns, logger: s.logger, wake: make(chan struct{}, 1)}
+	s.clerk = &clerk{book: b, jobs: jobs, js: s.js, ns: s.ns, name: s.name, logger: s.logger, wake: make(chan struct{}, 1)}
 	return nil
 }
 

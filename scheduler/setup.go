@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/bellhop-run/bellhop/kv"
 	"github.com/bellhop-run/bellhop/workers"
@@ -17,13 +18,41 @@ const jobsHistory = 5
 // too. What is there stays as it is; workers.ErrSettings says that the trigger
 // log has settings with which triggers would be lost or doubled.
 func Setup(ctx context.Context, js jetstream.JetStream, o Options) error {
-	if err := workers.Setup(ctx, js, workers.SetupOptions{Namespace: o.Namespace, Replicas: o.Replicas}); err != nil {
+	if err := workers.Setup(ctx, js, workers.SetupOptions{Namespace: o.Namespace, Replicas: o.Replicas, RunsPerJob: o.History, RunsAge: o.HistoryAge}); err != nil {
 		return err
 	}
 	if err := kv.Create(ctx, js, kv.Config{Bucket: o.Namespace.JobsBucket(), History: jobsHistory, Replicas: o.Replicas}); err != nil {
 		return err
 	}
+	if err := createChanges(ctx, js, o.Namespace, o.Replicas); err != nil {
+		return err
+	}
 	return createLog(ctx, js, o.Namespace, o.Replicas)
+}
+
+// How long and how much the records of changes are kept, where nobody has made
+// the stream otherwise.
+const (
+	changesAge   = 365 * 24 * time.Hour
+	changesBytes = 512 << 20
+)
+
+// createChanges makes the stream of the records of changes.
+func createChanges(ctx context.Context, js jetstream.JetStream, ns workers.Namespace, replicas int) error {
+	cfg := jetstream.StreamConfig{
+		Name:               ns.ChangesStream(),
+		Description:        "Changes: who has changed which job, when and how",
+		Subjects:           []string{ns.ChangeSubject(">")},
+		MaxAge:             changesAge,
+		MaxBytes:           changesBytes,
+		Storage:            jetstream.FileStorage,
+		Replicas:           max(replicas, 1),
+		AllowAtomicPublish: true,
+	}
+	if _, err := kv.Ensure(ctx, js, cfg); err != nil {
+		return fmt.Errorf("create stream %s: %w", cfg.Name, err)
+	}
+	return nil
 }
 
 // createLog makes the trigger log. It has no limit of its own: its leader

@@ -37,10 +37,10 @@ func TestStrike(t *testing.T) {
 		if j == nil {
 			break
 		}
-		if fires[j.key]++; due < ms("2026-01-01T00:01:00Z") {
-			late += j.key[:1]
-		} else if first[j.key] == "" {
-			first[j.key] = stamp(due).Time().Format("15:04:05")
+		if fires[j.key()]++; due < ms("2026-01-01T00:01:00Z") {
+			late += j.key()[:1]
+		} else if first[j.key()] == "" {
+			first[j.key()] = stamp(due).Time().Format("15:04:05")
 		}
 		b.passed(j, due, 8)
 	}

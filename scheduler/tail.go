@@ -19,7 +19,12 @@ type occurrence struct {
 }
 
 // runID names an occurrence in the log and everywhere else.
-func (o occurrence) runID() string { return o.key + "@" + strconv.FormatInt(o.due, 10) }
+func (o occurrence) runID() string { return string(o.append(nil)) }
+
+// append appends runID.
+func (o occurrence) append(b []byte) []byte {
+	return strconv.AppendInt(append(append(b, o.key...), '@'), o.due, 10)
+}
 
 // parseRunID is the inverse of runID.
 func parseRunID(id string) (occurrence, bool) {
@@ -72,47 +77,39 @@ func readTail(ctx context.Context, js jetstream.JetStream, log jetstream.Stream,
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
 		OptStartSeq:   after + 1,
 		HeadersOnly:   true,
+
+		MaxResetAttempts: 1, // else to stop it waits for NATS
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the log's tail: %w", err)
 	}
-	type item struct {
-		header nats.Header
-		seq    uint64
-	}
-	items, done := make(chan item, 64), make(chan struct{})
-	cc, err := cons.Consume(func(m jetstream.Msg) {
-		meta, err := m.Metadata()
-		if err != nil {
-			return
-		}
-		select {
-		case items <- item{m.Headers(), meta.Sequence.Stream}:
-		case <-done:
-		}
-	}, jetstream.PullMaxMessages(watchPrefetch))
+	// An iterator and not a callback: while the client begins anew after a lost
+	// connection two callbacks can be under way, the older one late; then the end
+	// would be seen before what stands before it.
+	messages, err := cons.Messages(jetstream.PullMaxMessages(watchPrefetch))
 	if err != nil {
 		return nil, fmt.Errorf("read the log's tail: %w", err)
 	}
-	defer func() {
-		close(done)
-		cc.Stop()
-		<-cc.Closed()
-	}()
-	next := after + 1
-	for {
-		select {
-		case i := <-items:
-			if i.seq > last {
-				return t, nil
-			}
-			t.add(i.header, i.seq)
-			next = i.seq + 1
-		case <-time.After(tailStall):
-			return t, t.readDirect(ctx, log, next, last)
-		case <-ctx.Done():
+	defer messages.Stop()
+	for next := after + 1; ; {
+		wait, cancel := context.WithTimeout(ctx, tailStall)
+		m, err := messages.Next(jetstream.NextContext(wait))
+		cancel()
+		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
+		var meta *jetstream.MsgMetadata
+		if err == nil {
+			meta, err = m.Metadata()
+		}
+		switch {
+		case err != nil:
+			return t, t.readDirect(ctx, log, next, last)
+		case meta.Sequence.Stream > last:
+			return t, nil
+		}
+		t.add(m.Headers(), meta.Sequence.Stream)
+		next = meta.Sequence.Stream + 1
 	}
 }
 

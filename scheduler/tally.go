@@ -25,10 +25,16 @@ type tally struct {
 // tallyPrefix begins the keys of tallies in the state bucket.
 const tallyPrefix = "count."
 
-// learnState takes one revision of the state bucket.
-func (b *book) learnState(e kv.Entry[[]byte]) {
+// learnState takes revisions of the state bucket.
+func (b *book) learnState(es ...kv.Entry[[]byte]) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	for i := range es {
+		b.takeTally(&es[i])
+	}
+}
+
+func (b *book) takeTally(e *kv.Entry[[]byte]) {
 	b.seenState = max(b.seenState, e.Revision)
 	key, ok := strings.CutPrefix(e.Key, tallyPrefix)
 	if !ok || b.tallies[key].revision >= e.Revision {
@@ -71,8 +77,8 @@ func (b *book) takeTallies(seq uint64) []keyedTally {
 	}
 	ts := make([]keyedTally, 0, len(b.dirty))
 	for j := range b.dirty {
-		ts = append(ts, keyedTally{j.key, tally{
-			Runs: j.count.runs, Seq: seq, Activated: stamp(j.activated), revision: b.tallies[j.key].revision,
+		ts = append(ts, keyedTally{j.key(), tally{
+			Runs: j.count.runs, Seq: seq, Activated: stamp(j.activated), revision: b.tallies[j.key()].revision,
 		}})
 	}
 	clear(b.dirty)

@@ -12,12 +12,15 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// verbs are what the API does. Every change follows the same way: read the
-// present revision from the bucket's leader, decide, write by compare-and-set,
-// and answer when the log has confirmed the revision.
+// verbs are what the API does. Every change follows the same way: take what the
+// book knows or, if that does not do, read the present revision from the bucket's
+// leader; decide, write by compare-and-set, and answer when the log has confirmed
+// the revision.
 type verbs struct {
-	s    *Scheduler
-	ring *workers.Dispatcher
+	s       *Scheduler
+	ring    *workers.Dispatcher
+	batches chan struct{} // has a place for each batch that may be under way
+	turns   turns
 }
 
 // casTries is how often a change is decided anew when somebody else was
@@ -56,13 +59,37 @@ func (v *verbs) read(ctx context.Context, name string) (*present, error) {
 		return nil, err
 	}
 	if p.there {
-		p.job, p.fields, p.err = parseStored(p.key, e.Value)
 		p.slot, _ = v.s.book.lookup(p.key)
-		if p.err == nil && len(e.Value) > v.s.book.limit {
-			p.err = errOversize
-		}
+		p.parse(e.Value, v.s.book.limit)
 	}
 	return p, nil
+}
+
+// known is read of what the book knows, which may be old: good enough for a change
+// that is compared when it is written, not for a refusal.
+func (v *verbs) known(name string) (*present, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	p := &present{key: workers.Escape(name)}
+	if p.slot, p.there = v.s.book.lookup(p.key); p.there {
+		p.revision = p.slot.revision
+		p.parse(p.slot.definition(), v.s.book.limit)
+	}
+	return p, nil
+}
+
+// parse reads the stored definition.
+func (p *present) parse(def []byte, limit int) {
+	p.job, p.fields, p.err = parseStored(p.key, def)
+	if p.err == nil && len(def) > limit {
+		p.err = errOversize
+	}
+}
+
+// atRevision refuses a change that was decided on another revision.
+func atRevision(is uint64) error {
+	return &Error{Code: 409, Field: "revision", Message: fmt.Sprintf("the job is at revision %d", is), Revision: is, Hint: "read it and decide again"}
 }
 
 func notFound(name string) error {
@@ -90,15 +117,34 @@ func (v *verbs) must(ctx context.Context, name string) (*present, error) {
 	return p, err
 }
 
-// change reads a job, lets decide say what to write, and writes it; decide is
+// try gives a job to decide on: at first, when it is 0, as the book knows it.
+func (v *verbs) try(ctx context.Context, try int, name string) (*present, error) {
+	if try == 0 {
+		return v.known(name)
+	}
+	return v.read(ctx, name)
+}
+
+// change takes a job, lets decide say what to write, and writes it; decide is
 // asked again when somebody else was faster. nil from decide changes nothing.
-func (v *verbs) change(ctx context.Context, name string, decide func(*present) (object, error)) ([]byte, error) {
-	for try := 1; ; try++ {
-		p, err := v.read(ctx, name)
+func (v *verbs) change(ctx context.Context, verb, name string, decide func(*present) (object, error)) ([]byte, error) {
+	end, err := v.turns.take(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	for try := 0; ; try++ {
+		p, err := v.try(ctx, try, name)
 		if err != nil {
 			return nil, err
 		}
-		fields, err := decide(p)
+		var fields object
+		if err = termsOf(ctx).met(p); err == nil {
+			fields, err = decide(p)
+		}
+		if try == 0 && fields == nil {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -109,11 +155,13 @@ func (v *verbs) change(ctx context.Context, name string, decide func(*present) (
 			}
 			return v.reply(p.key, p.fields, p.revision), nil
 		}
-		def := fields.bytes()
-		if size, limit := fields.size(), maxDefinition(v.s.nc); size > limit {
-			return nil, &Error{Code: 413, Message: fmt.Sprintf("the definition has %d bytes: at most %d", size, limit), Hint: "make the payload smaller, or raise the server's max_payload"}
+		if err := v.fits(fields); err != nil {
+			return nil, err
 		}
-		rev, err := v.s.jobs.bucket.Update(ctx, p.key, def, p.revision)
+		v.s.awaitRecord(ctx, p.revision)
+		rev, err := v.s.jobs.bucket.Write(ctx, kv.Change[[]byte]{
+			Key: p.key, Value: fields.bytes(), Revision: p.revision, Note: note(termsOf(ctx), verb, p, fields),
+		})
 		if errors.Is(err, kv.ErrConflict) && try < casTries || elsewhere(err) && pause(ctx, retryWait) {
 			continue
 		}
@@ -132,6 +180,14 @@ func (v *verbs) change(ctx context.Context, name string, decide func(*present) (
 func maxDefinition(nc *nats.Conn) int { return int(nc.MaxPayload()) - headroom }
 
 const ownFields = 256
+
+// fits refuses a definition that is too large.
+func (v *verbs) fits(fields object) error {
+	if size, limit := fields.size(), maxDefinition(v.s.nc); size > limit {
+		return &Error{Code: 413, Message: fmt.Sprintf("the definition has %d bytes: at most %d", size, limit), Hint: "make the payload smaller, or raise the server's max_payload"}
+	}
+	return nil
+}
 
 // size is how many bytes a definition has without the scheduler's own fields:
 // what fits once must fit when it is deactivated or completed, too.
@@ -170,7 +226,7 @@ func unconfirmed(revision uint64) error {
 }
 
 func (v *verbs) create(ctx context.Context, data []byte) ([]byte, error) {
-	return v.define(ctx, data, func(p *present) error {
+	return v.define(ctx, "create", data, func(p *present) error {
 		if p.there {
 			return &Error{Code: 409, Field: "name", Message: fmt.Sprintf("the job %q exists", p.name()), Revision: p.revision, Hint: "use put to replace it or update to change it"}
 		}
@@ -179,15 +235,15 @@ func (v *verbs) create(ctx context.Context, data []byte) ([]byte, error) {
 }
 
 func (v *verbs) put(ctx context.Context, data []byte) ([]byte, error) {
-	return v.define(ctx, data, func(*present) error { return nil })
+	return v.define(ctx, "put", data, func(*present) error { return nil })
 }
 
-func (v *verbs) define(ctx context.Context, data []byte, allow func(*present) error) ([]byte, error) {
+func (v *verbs) define(ctx context.Context, verb string, data []byte, allow func(*present) error) ([]byte, error) {
 	def, fields, err := parseRequest(data)
 	if err != nil {
 		return nil, err
 	}
-	return v.change(ctx, def.Name, func(p *present) (object, error) {
+	return v.change(ctx, verb, def.Name, func(p *present) (object, error) {
 		if err := allow(p); err != nil {
 			return nil, err
 		}
@@ -217,12 +273,12 @@ func (v *verbs) update(ctx context.Context, data []byte) ([]byte, error) {
 			return nil, located(f.name, err)
 		}
 	}
-	return v.change(ctx, asked.Name, func(p *present) (object, error) {
+	return v.change(ctx, "update", asked.Name, func(p *present) (object, error) {
 		switch {
 		case !p.there:
 			return nil, notFound(asked.Name)
 		case revision != 0 && revision != p.revision:
-			return nil, &Error{Code: 409, Field: "revision", Message: fmt.Sprintf("the job is at revision %d", p.revision), Revision: p.revision, Hint: "read it and decide again"}
+			return nil, atRevision(p.revision)
 		}
 		return v.merge(p, changes)
 	})
@@ -259,7 +315,7 @@ func (v *verbs) activate(ctx context.Context, data []byte) ([]byte, error) {
 		case "name":
 			name, err = text(f.value)
 		case "schedule":
-			_, err = decodeSchedule(f.value, true)
+			_, err = readSchedule(f.value, true)
 			schedule = f.value
 		default:
 			return errUnknownField
@@ -269,7 +325,7 @@ func (v *verbs) activate(ctx context.Context, data []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return v.change(ctx, name, func(p *present) (object, error) {
+	return v.change(ctx, "activate", name, func(p *present) (object, error) {
 		if !p.there {
 			return nil, notFound(name)
 		}
@@ -296,7 +352,7 @@ func (v *verbs) deactivate(ctx context.Context, data []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return v.change(ctx, name, func(p *present) (object, error) {
+	return v.change(ctx, "deactivate", name, func(p *present) (object, error) {
 		if !p.there {
 			return nil, notFound(name)
 		}
@@ -388,10 +444,18 @@ func (v *verbs) remove(ctx context.Context, data []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	for try := 1; ; try++ {
-		p, err := v.read(ctx, name)
+	end, err := v.turns.take(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	for try := 0; ; try++ {
+		p, err := v.try(ctx, try, name)
 		if err != nil {
 			return nil, err
+		}
+		if try == 0 && (!p.there || termsOf(ctx).met(p) != nil) {
+			continue
 		}
 		if !p.there {
 			if err := v.confirm(ctx, p.revision); err != nil {
@@ -399,7 +463,13 @@ func (v *verbs) remove(ctx context.Context, data []byte) ([]byte, error) {
 			}
 			return nil, notFound(name)
 		}
-		rev, err := v.s.jobs.bucket.Delete(ctx, p.key, p.revision)
+		if err := termsOf(ctx).met(p); err != nil {
+			return nil, err
+		}
+		v.s.awaitRecord(ctx, p.revision)
+		rev, err := v.s.jobs.bucket.Write(ctx, kv.Change[[]byte]{
+			Key: p.key, Revision: p.revision, Delete: true, Note: note(termsOf(ctx), "delete", p, nil),
+		})
 		if errors.Is(err, kv.ErrConflict) && try < casTries || elsewhere(err) && pause(ctx, retryWait) {
 			continue
 		}

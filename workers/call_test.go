@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,7 +14,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 func TestDirectCalls(t *testing.T) {
@@ -31,6 +31,7 @@ func TestDirectCalls(t *testing.T) {
 				return nil, workers.Permanent(errors.New("never"))
 			})
 			w.HandleFunc("panic", func(context.Context, *workers.Trigger) ([]byte, error) { panic("oh") })
+			w.HandleFunc("exit", func(context.Context, *workers.Trigger) ([]byte, error) { runtime.Goexit(); return nil, nil })
 			w.HandleFunc("slow", func(ctx context.Context, _ *workers.Trigger) ([]byte, error) { <-ctx.Done(); return nil, ctx.Err() })
 			w.HandleFunc("deaf", func(context.Context, *workers.Trigger) ([]byte, error) { <-deaf; return nil, nil })
 			w.HandleFunc("huge", func(context.Context, *workers.Trigger) ([]byte, error) { return make([]byte, 2<<20), nil })
@@ -48,6 +49,7 @@ func TestDirectCalls(t *testing.T) {
 			{"fail", nil, 500, "no\nluck", "failed"},
 			{"never", nil, 422, "never", "failed"},
 			{"panic", nil, 500, "panic: oh", "failed"},
+			{"exit", nil, 500, "service ended its goroutine", "failed"},
 			{"slow", nil, 504, "context deadline exceeded", "timeout"},
 			{"deaf", nil, 504, "timed out, and the service did not heed it", "timeout"},
 			{"huge", nil, 413, "the output has 2097152 bytes, at most 1044480 can be sent", "ok"},
@@ -124,33 +126,68 @@ func TestCallsAreBounded(t *testing.T) {
 	})
 }
 
-func TestDiscoveryAndMetrics(t *testing.T) {
-	h := newHouse(t)
-	onRun, done := watch()
-	var worker *workers.Worker
-	h.worker(workers.Options{OnRun: onRun}, func(w *workers.Worker) {
-		w.HandleFunc("a.b", serveNothing)
-		worker = w
+// A worker that can wait no longer answers the calls that it cancels, and those
+// that it leaves to themselves.
+func TestCallsOfAStoppingWorker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		client := h.s.Connect()
+		begun := make(chan struct{}, 2)
+		deaf := make(chan struct{})
+		stop := h.worker(workers.Options{DrainTimeout: -1}, func(w *workers.Worker) {
+			w.HandleFunc("heeds", func(ctx context.Context, _ *workers.Trigger) ([]byte, error) {
+				begun <- struct{}{}
+				<-ctx.Done()
+				return nil, workers.Permanent(context.Cause(ctx)) // its word, not ours
+			})
+			w.HandleFunc("deaf", func(context.Context, *workers.Trigger) ([]byte, error) {
+				begun <- struct{}{}
+				<-deaf
+				return nil, nil
+			})
+		})
+		synctest.Wait()
+		answers, err := client.SubscribeSync("answers")
+		ok(t, err)
+		ok(t, client.PublishRequest("bellhop.call.heeds", "answers", nil))
+		ok(t, client.PublishRequest("bellhop.call.deaf", "answers", nil))
+		take(t, begun, 2)
+		stop()
+		for range 2 {
+			m, err := answers.NextMsg(time.Minute)
+			ok(t, err)
+			equal(t, "answer", string(m.Data), `{"code":503,"message":"worker stopped"}`)
+		}
+		close(deaf)
+		synctest.Wait()
 	})
-	h.trigger("a.b", "", "Bellhop-Due", "2026-01-01T00:00:00.000Z")
-	take(t, done, 1)
-	m, err := h.nc.Request("$SRV.INFO.bellhop-worker", nil, 10*time.Second)
-	ok(t, err)
-	var info micro.Info
-	ok(t, json.Unmarshal(m.Data, &info))
-	equal(t, "version", info.Version, workers.Version)
-	equal(t, "subject", info.Endpoints[0].Subject, "bellhop.call.a.b")
+}
 
-	reg := prometheus.NewRegistry()
-	ok(t, reg.Register(worker))
-	families, err := reg.Gather()
-	ok(t, err)
-	var names []string
-	for _, f := range families {
-		names = append(names, f.GetName())
-	}
-	want := []string{"bellhop_worker_run_duration_seconds", "bellhop_worker_run_lateness_seconds", "bellhop_worker_running", "bellhop_worker_runs_total"}
-	if d := cmp.Diff(want, names); d != "" {
-		t.Error(d)
-	}
+// The calls of one service wait for each other, not for those of another.
+func TestSlowCallsAreInNobodysWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		client := h.s.Connect()
+		h.worker(workers.Options{Concurrency: 4}, func(w *workers.Worker) {
+			w.HandleFunc("slow", func(ctx context.Context, _ *workers.Trigger) ([]byte, error) {
+				time.Sleep(time.Minute)
+				return nil, nil
+			})
+			w.HandleFunc("quick", serveNothing)
+		})
+		synctest.Wait()
+		for range 3 {
+			ok(t, client.PublishRequest("bellhop.call.slow", "nobody", nil))
+		}
+		synctest.Wait()
+		began := time.Now()
+		for range 10 {
+			_, err := client.Request("bellhop.call.quick", nil, time.Second)
+			ok(t, err)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("waited %s", took)
+		}
+		time.Sleep(2 * time.Minute)
+	})
 }

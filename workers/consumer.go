@@ -43,6 +43,7 @@ func (l *lane) bind(ctx context.Context) (*binding, error) {
 		return nil, fmt.Errorf("consumer %s was made by somebody else: filter %q, ack %s, max deliver %d: delete it, and it is made anew from its saved place",
 			l.name, have.FilterSubject, have.AckPolicy, have.MaxDeliver)
 	}
+	l.waits(c.CachedInfo())
 	return &binding{consumer: c, created: info.Created}, nil
 }
 
@@ -84,7 +85,10 @@ func (f floor) of(created time.Time) bool {
 	return f.Created.Sub(created).Abs() < time.Second
 }
 
-func (l *lane) floorKey() string { return "floor." + l.stream + "." + l.name }
+func (l *lane) floorKey() string { return floorKey(l.stream, l.name) }
+
+// floorKey is where the place of a stream's consumer is saved.
+func floorKey(stream, consumer string) string { return "floor." + stream + "." + consumer }
 
 // floor reads the saved place. A place that the stream never reached is none:
 // the stream was made anew, and everything in it is new.
@@ -121,7 +125,7 @@ func saveFloors(ctx context.Context, lanes []*lane) {
 		more = pause(ctx, floorEvery)
 		for _, l := range lanes {
 			b := l.bound.Load()
-			if b == nil || !l.touched.Swap(false) {
+			if b == nil || !l.touched.Swap(false) && !l.behind() {
 				continue
 			}
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ioTimeout)
@@ -145,6 +149,7 @@ func (l *lane) saveFloor(ctx context.Context, b *binding) error {
 	if err != nil {
 		return err
 	}
+	l.waits(info)
 	f := floor{Sequence: info.AckFloor.Stream, Created: b.created}
 	if info.NumAckPending > 0 {
 		l.touched.Store(true) // another worker's may be what moves it

@@ -13,7 +13,8 @@ import (
 
 // The headers of a dead letter, beside those of the trigger that it was.
 const (
-	// HeaderReason is the last error, on one line.
+	// HeaderReason is the last error, on one line. What follows on a failure in
+	// a chain has it and HeaderAttempts, too, of its parent.
 	HeaderReason = "Bellhop-Reason"
 	// HeaderAttempts is how often the run was tried.
 	HeaderAttempts = "Bellhop-Attempts"
@@ -21,6 +22,12 @@ const (
 	HeaderOrigin = "Bellhop-Origin"
 	// HeaderPlace is where the trigger is kept, "<stream>:<sequence>".
 	HeaderPlace = "Bellhop-Place"
+	// HeaderOmitted is the size of a payload that was too large for the letter,
+	// in bytes. It may still be at HeaderPlace.
+	HeaderOmitted = "Bellhop-Omitted"
+	// HeaderTarget is what could not be rung in a chain, where that is not the
+	// letter's service: "job:" and the key of a job.
+	HeaderTarget = "Bellhop-Target"
 )
 
 // maxReason bounds HeaderReason, in bytes.
@@ -47,6 +54,8 @@ func deadLetter(ns Namespace, t *Trigger, origin, place, reason string) *nats.Ms
 	set(HeaderJob, t.Job)
 	set(HeaderChannel, t.Channel)
 	set(HeaderPolicy, t.Policy.Header())
+	set(HeaderParent, t.Parent)
+	set(HeaderDepth, number(t.Depth))
 	if !t.Due.IsZero() {
 		set(HeaderDue, t.Due.Format(DueLayout))
 	}
@@ -72,6 +81,7 @@ func bury(ctx context.Context, js jetstream.JetStream, m *nats.Msg) error {
 	}
 	note := fmt.Sprintf(" (payload of %d bytes left out)", len(m.Data))
 	small.Header.Set(HeaderReason, m.Header.Get(HeaderReason)+note)
+	small.Header.Set(HeaderOmitted, strconv.Itoa(len(m.Data)))
 	_, err = js.PublishMsg(ctx, small)
 	return err
 }

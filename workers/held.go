@@ -1,6 +1,7 @@
 package workers
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"sync/atomic"
@@ -17,10 +18,9 @@ const patience = 10 * time.Second
 type held struct {
 	mu    sync.Mutex
 	all   map[key]*attempt
-	done  map[key]bool
-	order [remembered]key // of done, a ring
-	next  int
-	every atomic.Int64 // time between heartbeats, ns
+	done  [remembered]key // each where its sequence belongs
+	every atomic.Int64    // time between heartbeats, ns
+	last  atomic.Pointer[time.Time]
 }
 
 // key is a message's sequence in the stream that was created then.
@@ -39,10 +39,10 @@ func (h *held) add(a *attempt) (fresh, done bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.all == nil {
-		h.all, h.done = make(map[key]*attempt), make(map[key]bool)
+		h.all = make(map[key]*attempt)
 	}
-	if h.all[a.key] != nil || h.done[a.key] {
-		return false, h.done[a.key]
+	if done = *h.memory(a.key) == a.key; done || h.all[a.key] != nil {
+		return false, done
 	}
 	h.all[a.key] = a
 	return true, false
@@ -55,11 +55,12 @@ func (h *held) remove(a *attempt, done bool) {
 	defer h.mu.Unlock()
 	delete(h.all, a.key)
 	if done {
-		delete(h.done, h.order[h.next])
-		h.order[h.next], h.done[a.key] = a.key, true
-		h.next = (h.next + 1) % remembered
+		*h.memory(a.key) = a.key
 	}
 }
+
+// memory is where it is remembered that a message was acknowledged.
+func (h *held) memory(k key) *key { return &h.done[k.sequence%remembered] }
 
 func (h *held) list() []*attempt {
 	h.mu.Lock()
@@ -71,22 +72,41 @@ func (h *held) list() []*attempt {
 	return all
 }
 
+// stale says whether the server must have given an attempt's message to another
+// worker: this one was frozen, and sent no heartbeats. What has begun then may
+// come to its end; what has not is not begun.
+func (h *held) stale(a *attempt) bool {
+	last := h.last.Load()
+	return a.msg != nil && (a.away.Load() || last != nil && h.silent(*last, a.started))
+}
+
+// silent says whether there was no heartbeat for too long.
+func (h *held) silent(from, to time.Time) bool {
+	return to.Sub(from) > beatsInWait*h.interval()
+}
+
+// interval is the time between heartbeats.
+func (h *held) interval() time.Duration { return cmp.Or(time.Duration(h.every.Load()), time.Second) }
+
+// beatsInWait is how many heartbeats there are in the time after which the server
+// gives a message to somebody else.
+const beatsInWait = 3
+
 // watch sends heartbeats until ctx is done, and gives up on handlers that
 // ignore their deadline.
 func (h *held) watch(ctx, hard context.Context) {
-	for {
-		every := time.Duration(h.every.Load())
-		if every <= 0 {
-			every = time.Second
-		}
-		if !pause(ctx, every) {
-			return
-		}
+	last := time.Now()
+	h.last.Store(&last)
+	for pause(ctx, h.interval()) {
 		now := time.Now()
+		away := h.silent(*h.last.Swap(&now), now)
 		for _, a := range h.list() {
+			if away {
+				a.away.Store(true)
+			}
 			if a.overdue(now) && a.claim() {
 				a.w.log.Error("service ignores the end of its context: it is left to itself", "service", a.t.Service, "run", a.t.Run)
-				go a.settle(hard, nil, errIgnored, true) // ends with the drain: see tally
+				go func() { a.w.hands.start(hard, a.settle(hard, nil, errIgnored, true, now)) }() // ends with the drain: see tally
 				continue
 			}
 			a.beat()
@@ -100,7 +120,7 @@ func (h *held) abandon(hard context.Context) {
 	for _, a := range h.list() {
 		if a.deadline.Load() != 0 && a.claim() {
 			a.w.log.Error("service does not return: its run is given back", "service", a.t.Service, "run", a.t.Run)
-			a.settle(hard, nil, ErrStopped, false)
+			a.w.hands.start(hard, a.settle(hard, nil, ErrStopped, false, time.Now()))
 		}
 	}
 }

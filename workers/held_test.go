@@ -1,6 +1,13 @@
 package workers
 
-import "testing"
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
 
 func TestHeld(t *testing.T) {
 	var h held
@@ -24,11 +31,9 @@ func TestHeld(t *testing.T) {
 		a := of(3, i)
 		expect("many", a, true, false)
 		h.remove(a, true)
+		expect("one of many, acknowledged", of(3, i), false, true)
 	}
 	expect("the first again, forgotten", of(1, 1), true, false)
-	if len(h.done) != remembered {
-		t.Errorf("%d remembered, want %d", len(h.done), remembered)
-	}
 }
 
 func TestTally(t *testing.T) {
@@ -47,4 +52,36 @@ func TestTally(t *testing.T) {
 	}
 	open.leave()
 	<-empty
+}
+
+// A worker that was frozen does not begin what it had waiting then, whether its
+// heartbeats noticed that first or its run.
+func TestAwayTooLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var h held
+		h.every.Store(int64(10 * time.Second))
+		took := func() *attempt { return &attempt{msg: struct{ jetstream.Msg }{}} }
+		starts := func(a *attempt) bool { a.started = time.Now(); return !h.stale(a) }
+		began := time.Now()
+		h.last.Store(&began)
+		waiting, call := took(), &attempt{}
+		time.Sleep(30 * time.Second)
+		if !starts(waiting) {
+			t.Error("stale after three beats")
+		}
+		time.Sleep(time.Second)
+		if starts(waiting) {
+			t.Error("not stale, without any heartbeat")
+		}
+		if !starts(call) {
+			t.Error("a direct call is nobody else's")
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		go h.watch(ctx, ctx)
+		time.Sleep(time.Minute)
+		if !starts(waiting) {
+			t.Error("stale with heartbeats")
+		}
+		stop()
+	})
 }

@@ -3,13 +3,13 @@ package workers
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"iter"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/bellhop-run/bellhop/kv"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -22,20 +22,28 @@ type RunFilter struct {
 	// Service and Outcome are those of the record.
 	Service string
 	Outcome string
+	// Jobless wants only runs without a job. With Service they are found at once.
+	Jobless bool
 	// Since and Until bound the time at which the attempt had finished.
 	Since time.Time
 	Until time.Time
+	// Before wants only records that stand before this place (Run.Place); 0 is
+	// the end.
+	Before uint64
 }
 
 // Matches tells whether the filter wants the record.
 func (f *RunFilter) Matches(r *Run) bool {
-	return (f.Job == "" || f.Job == r.Job) && (f.Run == "" || f.Run == r.Run) &&
+	return (!f.Jobless || r.Job == "") && (f.Job == "" || f.Job == r.Job) && (f.Run == "" || f.Run == r.Run) &&
 		(f.Service == "" || f.Service == r.Service) && (f.Outcome == "" || f.Outcome == r.Outcome) &&
 		(f.Since.IsZero() || !r.Finished.Before(f.Since)) && (f.Until.IsZero() || !r.Finished.After(f.Until))
 }
 
 // subject is where the wanted records are. The run of a job names its job.
 func (f *RunFilter) subject(ns Namespace) string {
+	if f.Jobless && CheckService(f.Service) == nil {
+		return ns.RunSubject("", f.Service)
+	}
 	key := f.Job
 	if before, _, ok := strings.Cut(f.Run, "@"); ok && key == "" {
 		key = before
@@ -90,7 +98,11 @@ func (h *History) Runs(ctx context.Context, f RunFilter) iter.Seq2[*Run, error] 
 			return
 		}
 		size := uint64(firstPiece)
-		for to := info.State.LastSeq; to >= info.State.FirstSeq && to > 0; size = min(2*size, maxPiece) {
+		last := info.State.LastSeq
+		if f.Before > 0 {
+			last = min(last, f.Before-1)
+		}
+		for to := last; to >= info.State.FirstSeq && to > 0; size = min(2*size, maxPiece) {
 			from := max(info.State.FirstSeq, to-min(size, to)+1)
 			if f.subject(h.ns) != allRuns(h.ns) {
 				from = info.State.FirstSeq // a job has few records
@@ -124,6 +136,7 @@ func (h *History) piece(ctx context.Context, f RunFilter, from, to uint64) (runs
 			oldest = meta.Timestamp
 		}
 		if r := readRun(m); r != nil {
+			r.Place = meta.Sequence.Stream
 			runs = append(runs, r)
 		}
 		return meta.Sequence.Stream < to
@@ -134,9 +147,13 @@ func (h *History) piece(ctx context.Context, f RunFilter, from, to uint64) (runs
 // Follow gives the records that come after a place, as they come, to fn until
 // it says false or ctx is done.
 func (h *History) Follow(ctx context.Context, f RunFilter, after uint64, fn func(*Run) bool) error {
-	return h.read(ctx, f.subject(h.ns), after+1, true, func(m jetstream.Msg, _ *jetstream.MsgMetadata) bool {
+	return h.read(ctx, f.subject(h.ns), after+1, true, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
 		r := readRun(m)
-		return r == nil || !f.Matches(r) || fn(r)
+		if r == nil || !f.Matches(r) {
+			return true
+		}
+		r.Place = meta.Sequence.Stream
+		return fn(r)
 	})
 }
 
@@ -149,41 +166,8 @@ func readRun(m jetstream.Msg) *Run {
 	return r
 }
 
-// read gives messages to fn until it says false; unless more are to come, it
-// ends when there are no others.
+// read gives records to fn as kv.ReadStream does.
 func (h *History) read(ctx context.Context, subject string, from uint64, more bool, fn func(jetstream.Msg, *jetstream.MsgMetadata) bool) error {
-	failed := func(err error) error { return fmt.Errorf("read stream %s: %w", h.ns.RunsStream(), err) }
-	c, err := h.stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
-		FilterSubjects:    []string{subject},
-		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:       from,
-		InactiveThreshold: 10 * time.Second,
-	})
-	if err != nil {
-		return failed(err)
-	}
-	if !more && c.CachedInfo().NumPending == 0 {
-		return nil
-	}
-	messages, err := c.Messages()
-	if err != nil {
-		return failed(err)
-	}
-	defer messages.Stop()
-	for {
-		m, err := messages.Next(jetstream.NextContext(ctx))
-		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-			return ctx.Err()
-		}
-		if err != nil {
-			return failed(err)
-		}
-		meta, err := m.Metadata()
-		if err != nil {
-			return failed(err)
-		}
-		if !fn(m, meta) || !more && meta.NumPending == 0 {
-			return nil
-		}
-	}
+	c := jetstream.OrderedConsumerConfig{FilterSubjects: []string{subject}, OptStartSeq: from}
+	return kv.ReadStream(ctx, h.stream, c, more, fn)
 }

@@ -19,6 +19,35 @@ func (h *house) record(r workers.Run) {
 	ok(h.t, err)
 }
 
+// How much is kept can be said anew, also of a stream that is there, and stays
+// as it is when nothing is said.
+func TestHistoryBounds(t *testing.T) {
+	h := newHouse(t)
+	for range 20 {
+		h.record(workers.Run{Run: "j@1", Job: "j", Service: "s", Outcome: workers.OutcomeOK, Finished: time.Now()})
+	}
+	for _, tt := range []struct {
+		say  workers.SetupOptions
+		kept int64
+		age  time.Duration
+		left int
+	}{
+		{workers.SetupOptions{}, 100, 30 * 24 * time.Hour, 20},
+		{workers.SetupOptions{RunsPerJob: 7}, 7, 30 * 24 * time.Hour, 7},
+		{workers.SetupOptions{RunsAge: time.Minute}, 7, time.Minute, 7},
+		{workers.SetupOptions{RunsAge: time.Hour}, 7, time.Hour, 7},
+		{workers.SetupOptions{}, 7, time.Hour, 7},
+	} {
+		ok(t, workers.Setup(t.Context(), h.js, tt.say))
+		s, err := h.js.Stream(t.Context(), "bellhop-runs")
+		ok(t, err)
+		c := s.CachedInfo().Config
+		equal(t, "kept", c.MaxMsgsPerSubject, tt.kept)
+		equal(t, "age", c.MaxAge, tt.age)
+		equal(t, "records", len(h.records()), tt.left)
+	}
+}
+
 func TestReadHistory(t *testing.T) {
 	h := newHouse(t)
 	began := time.Now().Add(-time.Hour).Truncate(time.Second)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +19,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-func TestMain(m *testing.M) { natstest.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(workerEnv) != "" {
+		beWorker()
+		return
+	}
+	natstest.Main(m)
+}
 
 // house is a server with every stream, and a connection to it.
 type house struct {
@@ -146,7 +153,7 @@ func watch() (func(workers.Run), chan workers.Run) {
 func take[T any](t testing.TB, c <-chan T, n int) []T {
 	t.Helper()
 	var all []T
-	stuck := time.NewTimer(10 * time.Hour) // of a bubble's time; else the test's own end
+	stuck := time.NewTimer(2 * time.Hour) // of a bubble's time; else the test's own end
 	defer stuck.Stop()
 	for len(all) < n {
 		select {

@@ -23,6 +23,13 @@ const (
 	// HeaderChannel says who rang: one of the Channel constants or the name of
 	// a channel.
 	HeaderChannel = "Bellhop-Channel"
+	// HeaderParent is the id of the run that this one follows in a chain, and
+	// HeaderDepth how many runs were before it, from 1.
+	HeaderParent = "Bellhop-Parent"
+	HeaderDepth  = "Bellhop-Depth" // see MaxDepth
+	// HeaderReply is a token that somebody waits for on Namespace.ReplySubject:
+	// there the run's output, or its error, is published when it has ended.
+	HeaderReply = "Bellhop-Reply"
 	// HeaderPolicy is a Policy in JSON; only what differs from the defaults.
 	HeaderPolicy = "Bellhop-Policy"
 )
@@ -117,6 +124,13 @@ func (n Namespace) RunSubject(jobKey, service string) string {
 	return n.String() + ".run." + jobKey
 }
 
+// ChangesStream holds the records of changes to jobs.
+func (n Namespace) ChangesStream() string { return n.String() + "-changes" }
+
+// ChangeSubject is where the changes of a job are recorded, by its key; ">"
+// stands for every job.
+func (n Namespace) ChangeSubject(jobKey string) string { return n.String() + ".change." + jobKey }
+
 // DeadSubject is where a service's dead letters are kept.
 func (n Namespace) DeadSubject(service string) string { return n.String() + ".dead." + service }
 
@@ -125,6 +139,27 @@ func (n Namespace) CallSubject(service string) string { return n.String() + ".ca
 
 // JobsSubject is where the scheduler serves one management verb.
 func (n Namespace) JobsSubject(verb string) string { return n.String() + ".jobs." + verb }
+
+// LettersSubject is where the scheduler serves one verb about dead letters. It
+// is no subject of the stream that keeps them.
+func (n Namespace) LettersSubject(verb string) string { return n.String() + ".letters." + verb }
+
+// ReplySubject is where the end of a run is told to whoever rang and waits.
+func (n Namespace) ReplySubject(token string) string { return n.String() + ".reply." + token }
+
+// RunsSubject is where the scheduler serves one verb about runs.
+func (n Namespace) RunsSubject(verb string) string { return n.String() + ".runs." + verb }
+
+// ActiveSubject is where every worker answers with the runs that it has under
+// way.
+func (n Namespace) ActiveSubject() string { return n.String() + ".active" }
+
+// ChannelsSubject is where every process with channels says how they fare.
+func (n Namespace) ChannelsSubject() string { return n.String() + ".channels" }
+
+// LiveSubject is where a run's log lines and progress are published as they
+// come, without being stored.
+func (n Namespace) LiveSubject(run string) string { return n.String() + ".live." + Escape(run) }
 
 // PingSubject is where every running scheduler answers with its uptime.
 func (n Namespace) PingSubject() string { return n.String() + ".ping" }

@@ -1,6 +1,9 @@
 package workers
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"strings"
+)
 
 // The values of Policy.Overlap; the empty string is OverlapAllow.
 const (
@@ -33,7 +36,12 @@ type Policy struct {
 	Expires string `json:"expires,omitempty"`
 	// History says which runs leave a record.
 	History string `json:"history,omitempty"`
-	// OnSuccess and OnFailure name what is rung after the run.
+	// OnSuccess and OnFailure name what is rung after the run, on ChannelChain: a
+	// service, or a job as "job:" and its name, with the policies that the job
+	// has. OnSuccess follows on OutcomeOK, with the whole output as payload;
+	// OnFailure on OutcomeDead, with the error's text (HeaderReason and
+	// HeaderAttempts tell more). Runs that were skipped, cancelled or expired are
+	// followed by neither, and neither is a direct call.
 	OnSuccess string `json:"on_success,omitempty"`
 	OnFailure string `json:"on_failure,omitempty"`
 }
@@ -58,4 +66,36 @@ func (p Policy) Header() string {
 		panic(err)
 	}
 	return string(b)
+}
+
+// policies remembers what header values say: the triggers of a service carry
+// few different ones, and to parse JSON each time would cost more than to run
+// an empty service. It is used by one goroutine; the zero value is ready.
+type policies struct{ known map[string]parsed }
+
+type parsed struct {
+	policy Policy
+	err    error
+}
+
+// maxPolicies is how many values are remembered before all are forgotten.
+const maxPolicies = 64
+
+// parse is parsePolicy; without a memory it is nothing else.
+func (c *policies) parse(s string) (Policy, error) {
+	if c == nil || len(s) > maxPolicyLen {
+		return parsePolicy(s)
+	}
+	p, ok := c.known[s]
+	if !ok {
+		if c.known == nil || len(c.known) >= maxPolicies {
+			c.known = make(map[string]parsed)
+		}
+		p.policy, p.err = parsePolicy(s)
+		c.known[strings.Clone(s)] = p
+	}
+	if r := p.policy.Retry; r != nil { // the next trigger has its own
+		p.policy.Retry = new(*r)
+	}
+	return p.policy, p.err
 }

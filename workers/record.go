@@ -32,11 +32,13 @@ type Run struct {
 	Job     string `json:"job,omitempty"`
 	Service string `json:"service"`
 	Channel string `json:"channel,omitempty"`
+	// Parent is the run that this one follows in a chain, if any.
+	Parent string `json:"parent,omitempty"`
 	// Due, Started and Finished are in UTC; Due is absent where a run has none,
 	// Started where it was never started.
 	Due      time.Time `json:"due,omitzero"`
 	Started  time.Time `json:"started,omitzero"`
-	Finished time.Time `json:"finished"`
+	Finished time.Time `json:"finished,omitzero"`
 	Attempt  int       `json:"attempt,omitempty"`
 	// Outcome is one of the Outcome constants.
 	Outcome string `json:"outcome"`
@@ -46,11 +48,19 @@ type Run struct {
 	Output       string `json:"output,omitempty"`
 	OutputBase64 []byte `json:"output_base64,omitempty"`
 	OutputSize   int    `json:"output_size,omitempty"`
+	// Logs are the last lines that the service has logged (see Log), 8 KiB at
+	// most; LogsDropped is how many were before them. Progress is the last that
+	// it has reported.
+	Logs        []LogLine `json:"logs,omitempty"`
+	LogsDropped int       `json:"logs_dropped,omitempty"`
+	Progress    *Progress `json:"progress,omitempty"`
 	// Worker is the name of the worker, Trace the W3C trace id.
 	Worker string `json:"worker,omitempty"`
 	Trace  string `json:"trace,omitempty"`
 	// Missed says what an outcome of OutcomeMissed stands for.
 	Missed *Missed `json:"missed,omitempty"`
+	// Place is where a record was read from: its sequence in the stream.
+	Place uint64 `json:"-"`
 }
 
 // Missed is a stretch of a job's occurrences that nobody was there to ring.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bellhop-run/bellhop/workers"
 	"github.com/google/go-cmp/cmp"
@@ -75,6 +76,10 @@ func TestRingRefuses(t *testing.T) {
 		{"header", workers.Ring{Channel: "cli", Service: "s", Header: nats.Header{"A": {"b\r\nNats-Rollup: all"}}}, workers.ErrName},
 		{"payload", workers.Ring{Channel: "cli", Service: "s", Payload: make([]byte, limit+1)}, workers.ErrTooLarge},
 		{"headers", workers.Ring{Channel: "cli", Service: "s", Header: nats.Header{"A": {strings.Repeat("b", limit)}}}, workers.ErrTooLarge},
+		{"parent", workers.Ring{Channel: "cli", Service: "s", Parent: "a\r\nNats-Rollup: all"}, workers.ErrName},
+		{"endless parent", workers.Ring{Channel: "cli", Service: "s", Parent: strings.Repeat("x", 1025)}, workers.ErrName},
+		{"no depth", workers.Ring{Channel: "cli", Service: "s", Depth: -1}, workers.ErrName},
+		{"absurd depth", workers.Ring{Channel: "cli", Service: "s", Depth: 10_000}, workers.ErrName},
 		{"policy", workers.Ring{Channel: "cli", Service: "s", Policy: workers.Policy{OnSuccess: strings.Repeat("x", 5000)}}, workers.ErrTooLarge},
 	}
 	d := workers.NewDispatcher(h.js, "")
@@ -111,10 +116,10 @@ func TestRingRefuses(t *testing.T) {
 
 func TestSetup(t *testing.T) {
 	h := newHouse(t)
-	ok(t, workers.Setup(t.Context(), h.js, workers.SetupOptions{RunsPerJob: 7})) // stays as it is
-	s, err := h.js.Stream(t.Context(), "bellhop-runs")
+	ok(t, workers.Setup(t.Context(), h.js, workers.SetupOptions{RingsAge: time.Hour})) // stays as it is
+	s, err := h.js.Stream(t.Context(), "bellhop-rings")
 	ok(t, err)
-	equal(t, "runs per job", s.CachedInfo().Config.MaxMsgsPerSubject, 100)
+	equal(t, "age of rings", s.CachedInfo().Config.MaxAge, 72*time.Hour)
 	ok(t, workers.Setup(t.Context(), h.js, workers.SetupOptions{Namespace: "other"}))
 	if err := workers.Setup(t.Context(), h.js, workers.SetupOptions{Namespace: "a b"}); !errors.Is(err, workers.ErrName) {
 		t.Errorf("got %v", err)

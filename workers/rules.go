@@ -21,18 +21,51 @@ type rules struct {
 	maxBackoff time.Duration
 	expires    time.Duration // 0 = never
 	history    string
+	overlap    string // OverlapAllow, unless there is a job
+}
+
+// rules makes the policy of a trigger whole, with the options of its service
+// first and the worker's then.
+func (h *handler) rules(t *Trigger) rules {
+	r := h.defaults.rules(&t.Policy)
+	if t.Job == "" {
+		r.overlap = OverlapAllow
+	}
+	return r
+}
+
+// defaults are what counts where a policy says nothing.
+type defaults struct {
+	timeout    time.Duration
+	attempts   int
+	backoff    time.Duration
+	maxBackoff time.Duration
+}
+
+// defaults are those of a service, and the worker's where it has none.
+func (o *Options) defaults(s *ServiceOptions) defaults {
+	return defaults{
+		timeout:    cmp.Or(s.Timeout, o.Timeout),
+		attempts:   cmp.Or(s.Attempts, o.Attempts),
+		backoff:    cmp.Or(s.Backoff, o.Backoff),
+		maxBackoff: cmp.Or(s.MaxBackoff, o.MaxBackoff),
+	}
 }
 
 // rules makes a policy whole. What it leaves out, or says absurdly, is the
 // worker's default.
-func (o *Options) rules(p *Policy) rules {
+func (o *defaults) rules(p *Policy) rules {
 	r := rules{
-		timeout:    bounded(p.Timeout, o.Timeout, maxTimeout),
-		attempts:   o.Attempts,
-		backoff:    o.Backoff,
-		maxBackoff: o.MaxBackoff,
+		timeout:    bounded(p.Timeout, o.timeout, maxTimeout),
+		attempts:   o.attempts,
+		backoff:    o.backoff,
+		maxBackoff: o.maxBackoff,
 		expires:    bounded(p.Expires, 0, 0),
 		history:    HistoryAll,
+		overlap:    OverlapAllow,
+	}
+	if p.Overlap == OverlapSkip || p.Overlap == OverlapQueue || p.Overlap == OverlapReplace {
+		r.overlap = p.Overlap
 	}
 	if p.History == HistoryFailures || p.History == HistoryNone {
 		r.history = p.History
@@ -41,14 +74,17 @@ func (o *Options) rules(p *Policy) rules {
 		if p.Retry.Attempts > 0 {
 			r.attempts = min(p.Retry.Attempts, maxAttempts)
 		}
-		r.backoff = bounded(p.Retry.Backoff, o.Backoff, maxBackoff)
-		r.maxBackoff = bounded(p.Retry.MaxBackoff, max(o.MaxBackoff, r.backoff), maxBackoff)
+		r.backoff = bounded(p.Retry.Backoff, o.backoff, maxBackoff)
+		r.maxBackoff = bounded(p.Retry.MaxBackoff, max(o.maxBackoff, r.backoff), maxBackoff)
 	}
 	return r
 }
 
 // bounded parses a duration above zero; limit 0 means none.
 func bounded(s string, fallback, limit time.Duration) time.Duration {
+	if s == "" { // mostly
+		return fallback
+	}
 	d, err := time.ParseDuration(s)
 	if err != nil || d <= 0 {
 		return fallback

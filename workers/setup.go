@@ -28,7 +28,9 @@ type SetupOptions struct {
 	RingsAge   time.Duration
 	RingsBytes int64
 	// RunsPerJob, RunsAge and RunsBytes bound the records: the last 100 of each
-	// job, 30 days, 512 MiB; the oldest go first.
+	// job (or of each service, where there is no job), 30 days, 512 MiB; the
+	// oldest go first. RunsPerJob and RunsAge, where they are said, hold for a
+	// stream that is there, too.
 	RunsPerJob int64
 	RunsAge    time.Duration
 	RunsBytes  int64
@@ -53,19 +55,28 @@ func (o SetupOptions) withDefaults() SetupOptions {
 var ErrSettings = errors.New("unsuitable stream settings")
 
 // Setup makes the streams of rings, runs and dead letters and the state bucket
-// where they are missing. Those that are there stay as they are; Setup fails
-// with ErrSettings when one of them cannot be relied on.
+// where they are missing. Those that are there stay as they are, but for what is
+// said of RunsPerJob and RunsAge; Setup fails with ErrSettings when one of them
+// cannot be relied on.
 func Setup(ctx context.Context, js jetstream.JetStream, o SetupOptions) error {
 	if err := o.Namespace.Check(); err != nil {
 		return err
 	}
+	said := o
 	o = o.withDefaults()
 	for _, c := range o.streams() {
-		if err := setupStream(ctx, js, c); err != nil {
+		have, err := kv.Ensure(ctx, js, c)
+		if err == nil {
+			err = suits(have, c)
+		}
+		if err == nil && c.Name == o.Namespace.RunsStream() {
+			err = said.bound(ctx, js, have)
+		}
+		if err != nil {
 			return fmt.Errorf("set up stream %s: %w", c.Name, err)
 		}
 	}
-	bucket := kv.Config{Bucket: o.Namespace.StateBucket(), History: 1, Replicas: o.Replicas}
+	bucket := kv.Config{Bucket: o.Namespace.StateBucket(), History: 1, Replicas: o.Replicas, Expiry: true}
 	if err := kv.Create(ctx, js, bucket); err != nil {
 		return fmt.Errorf("set up bucket %s: %w", bucket.Bucket, err)
 	}
@@ -104,12 +115,20 @@ func (o SetupOptions) streams() []jetstream.StreamConfig {
 	}}
 }
 
-func setupStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) error {
-	have, err := kv.Ensure(ctx, js, want)
-	if err != nil {
-		return err
+// bound has the stream of records keep as many as is said. What it then has no
+// room for is gone.
+func (o SetupOptions) bound(ctx context.Context, js jetstream.JetStream, have jetstream.StreamConfig) error {
+	want := have
+	want.MaxMsgsPerSubject = cmp.Or(o.RunsPerJob, have.MaxMsgsPerSubject)
+	want.MaxAge = cmp.Or(o.RunsAge, have.MaxAge)
+	if want.MaxMsgsPerSubject == have.MaxMsgsPerSubject && want.MaxAge == have.MaxAge {
+		return nil
 	}
-	return suits(have, want)
+	if want.Duplicates = max(want.Duplicates, dedupeWindow); want.MaxAge > 0 {
+		want.Duplicates = min(want.Duplicates, want.MaxAge) // the server wants it
+	}
+	_, err := js.UpdateStream(ctx, want)
+	return err
 }
 
 // CheckSettings tells whether a stream of rings, runs or dead letters has

@@ -36,11 +36,17 @@ type Trigger struct {
 	Channel string
 	// Due is when the run was due in UTC, zero if it has no such time.
 	Due time.Time
-	// Attempt counts the deliveries of this message, from 1: an attempt that
-	// died with its worker counts, too.
+	// Parent is the run that this one follows in a chain, empty if there is
+	// none, and Depth how many were before it.
+	Parent string
+	Depth  int
+	// Attempt counts the times that this run was begun, from 1: also those
+	// that died with their workers, but not those that a stopping worker has
+	// given back. Where nobody can know whether the first delivery was begun, it
+	// counts as if it was.
 	Attempt int
-	// LastError is what the attempt before ended with, as far as the job's
-	// latest run record knows it; empty at the first attempt.
+	// LastError is what the last attempt that came to an end ended with; empty
+	// at the first one. Whatever the history keeps, it is known.
 	LastError string
 	// Payload is passed on as it came. It must not be modified.
 	Payload []byte
@@ -56,13 +62,23 @@ type Trigger struct {
 // says which headers were ignored. where names the message's place, for a run
 // id that stays the same over redeliveries.
 func parseTrigger(service string, h nats.Header, payload []byte, where string) (Trigger, error) {
-	t := Trigger{Service: service, Attempt: 1, Payload: payload}
+	t, _, err := readTrigger(nil, service, h, payload)
+	if t.Run == "" {
+		t.Run = where
+	}
+	return t, err
+}
+
+// readTrigger is parseTrigger with a memory. A run without an id is to be given
+// one. reply is where somebody waits for the end of the run, as the message says it.
+func readTrigger(known *policies, service string, h nats.Header, payload []byte) (t Trigger, reply string, err error) {
+	t = Trigger{Service: service, Attempt: 1, Payload: payload}
 	var bad []error
 	for name, values := range h {
 		if len(values) == 0 {
 			continue
 		}
-		var err error
+		err = nil
 		switch name {
 		case HeaderRun:
 			t.Run, err = parseRun(values[0])
@@ -74,8 +90,14 @@ func parseTrigger(service string, h nats.Header, payload []byte, where string) (
 			if err = CheckChannel(values[0]); err == nil {
 				t.Channel = values[0]
 			}
+		case HeaderParent:
+			t.Parent, err = parseRun(values[0])
+		case HeaderDepth:
+			t.Depth, err = parseDepth(values[0])
+		case HeaderReply: // the attempt's, not the service's: see answers
+			reply = values[0]
 		case HeaderPolicy:
-			t.Policy, err = parsePolicy(values[0])
+			t.Policy, err = known.parse(values[0])
 		default:
 			if !strings.HasPrefix(name, "Nats-") {
 				if t.Header == nil {
@@ -88,15 +110,18 @@ func parseTrigger(service string, h nats.Header, payload []byte, where string) (
 			bad = append(bad, fmt.Errorf("%s: %w", name, err))
 		}
 	}
-	if t.Run == "" {
-		t.Run = where
+	if bad != nil {
+		err = errors.Join(bad...)
 	}
-	return t, errors.Join(bad...)
+	return t, reply, err
 }
 
 func parseRun(s string) (string, error) {
 	if len(s) > maxRunLen {
 		return "", fmt.Errorf("%d bytes, at most %d", len(s), maxRunLen)
+	}
+	if simpleText(s) { // mostly
+		return s, nil
 	}
 	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return "", errors.New("not printable text")
@@ -119,10 +144,26 @@ func parseDue(s string) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, errors.New("not a time in RFC 3339")
 	}
-	if due = due.UTC(); due.Year() < 1 || due.Year() > 9999 { // JSON has no others
+	if due = due.UTC(); due.Before(year1) || !due.Before(year10000) { // JSON has no others
 		return time.Time{}, errors.New("not a year from 1 to 9999")
 	}
 	return due, nil
+}
+
+var (
+	year1     = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)
+	year10000 = time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)
+)
+
+// maxDepthSaid is the most that a message may say of its depth.
+const maxDepthSaid = 9999
+
+func parseDepth(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > maxDepthSaid {
+		return 0, fmt.Errorf("not a number from 1 to %d", maxDepthSaid)
+	}
+	return n, nil
 }
 
 func parsePolicy(s string) (Policy, error) {
@@ -138,18 +179,9 @@ func parsePolicy(s string) (Policy, error) {
 
 // place names a message by stream and sequence: "bellhop-rings:17".
 func place(stream string, sequence uint64) string {
-	return stream + ":" + strconv.FormatUint(sequence, 10)
+	return string(appendPlace(nil, stream, sequence))
 }
 
-// traceID is the trace id of a W3C traceparent header, empty without a valid one.
-func traceID(h nats.Header) string {
-	v := h["traceparent"]
-	if len(v) == 0 || len(v[0]) < 55 || v[0][2] != '-' || v[0][35] != '-' {
-		return ""
-	}
-	id := v[0][3:35]
-	if strings.Trim(id, "0123456789abcdef") != "" || strings.Trim(id, "0") == "" {
-		return ""
-	}
-	return id
+func appendPlace(b []byte, stream string, sequence uint64) []byte {
+	return strconv.AppendUint(append(append(b, stream...), ':'), sequence, 10)
 }

@@ -28,6 +28,11 @@ func TestParseTrigger(t *testing.T) {
 			Trigger{Run: "S:7", Header: nats.Header{"Color": {"red", "blue"}, "traceparent": {"x"}}}, ""},
 		{"first of many", nats.Header{HeaderRun: {"a", "b"}}, Trigger{Run: "a"}, ""},
 		{"no value", nats.Header{HeaderRun: nil}, Trigger{Run: "S:7"}, ""},
+		{"chain", nats.Header{HeaderParent: {"chain:a:1"}, HeaderDepth: {"16"}}, Trigger{Run: "S:7", Parent: "chain:a:1", Depth: 16}, ""},
+		{"hostile parent", nats.Header{HeaderParent: {"a\nb"}}, Trigger{Run: "S:7"}, HeaderParent},
+		{"no depth", nats.Header{HeaderDepth: {"0"}}, Trigger{Run: "S:7"}, HeaderDepth},
+		{"absurd depth", nats.Header{HeaderDepth: {"10000"}}, Trigger{Run: "S:7"}, HeaderDepth},
+		{"depth of words", nats.Header{HeaderDepth: {"deep"}}, Trigger{Run: "S:7"}, HeaderDepth},
 		{"hostile run", nats.Header{HeaderRun: {"a\tb"}}, Trigger{Run: "S:7"}, HeaderRun},
 		{"not UTF-8", nats.Header{HeaderRun: {"a\xff"}}, Trigger{Run: "S:7"}, HeaderRun},
 		{"endless run", nats.Header{HeaderRun: {strings.Repeat("a", 1025)}}, Trigger{Run: "S:7"}, HeaderRun},
@@ -57,6 +62,7 @@ func FuzzParseTrigger(f *testing.F) {
 	f.Add("r", "j", "2026-12-07T09:00:00.005Z", "amqp", `{"retry":{"attempts":3,"backoff":"1s"},"expires":"1h"}`, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", []byte("p"))
 	f.Add("\x00", ">", "0000-01-01T00:00:00+23:59", "*", `{"timeout":"-1h","retry":{"attempts":-1}}`, "--", []byte(nil))
 	o := Options{}.withDefaults()
+	d := o.defaults(&ServiceOptions{})
 	f.Fuzz(func(t *testing.T, run, job, due, channel, policy, trace string, payload []byte) {
 		h := nats.Header{HeaderRun: {run}, HeaderJob: {job}, HeaderDue: {due}, HeaderChannel: {channel}, HeaderPolicy: {policy}, "traceparent": {trace}}
 		got, _ := parseTrigger("s", h, payload, "S:1")
@@ -66,7 +72,7 @@ func FuzzParseTrigger(f *testing.F) {
 		if strings.ContainsAny(Namespace("").RunSubject(got.Job, "s"), " *>\r\n\t\x00") {
 			t.Errorf("job %q in a subject", got.Job)
 		}
-		r := o.rules(&got.Policy)
+		r := d.rules(&got.Policy)
 		if r.timeout <= 0 || r.timeout > maxTimeout || r.attempts < 1 || r.attempts > maxAttempts || r.backoff <= 0 || r.expires < 0 {
 			t.Errorf("rules %+v of %q", r, policy)
 		}
@@ -75,12 +81,18 @@ func FuzzParseTrigger(f *testing.F) {
 				t.Errorf("wait %s of %+v", w, r)
 			}
 		}
-		rec := Run{Run: got.Run, Due: got.Due, Trace: traceID(h)}
+		rec := Run{Run: got.Run, Due: got.Due, Trace: traceID(strings.Join(h["traceparent"], ""))}
 		rec.setOutput(payload)
 		if _, err := json.Marshal(rec); err != nil {
 			t.Errorf("record: %v", err)
 		}
 		m := deadLetter("", &got, "o", "S:1", run+policy)
+		if _, err := json.Marshal(readLetter("", m.Subject, 1, time.Now(), m.Header)); err != nil {
+			t.Errorf("letter: %v", err)
+		}
+		if l := readLetter("", m.Subject, 1, time.Now(), m.Header); l.Run != got.Run || l.Job != got.Job || !l.Due.Equal(got.Due.Truncate(time.Millisecond)) || l.Channel != got.Channel {
+			t.Errorf("letter %+v of %+v", l, got)
+		}
 		for name, values := range m.Header {
 			if strings.ContainsAny(values[0], "\r\n") && name != "traceparent" {
 				t.Errorf("header %s: %q", name, values[0])
@@ -91,21 +103,23 @@ func FuzzParseTrigger(f *testing.F) {
 
 func TestRules(t *testing.T) {
 	o := Options{Timeout: time.Minute, Attempts: 4, Backoff: 2 * time.Second, MaxBackoff: 10 * time.Second}.withDefaults()
-	defaults := rules{timeout: time.Minute, attempts: 4, backoff: 2 * time.Second, maxBackoff: 10 * time.Second, history: "all"}
-	with := func(f func(*rules)) rules { r := defaults; f(&r); return r }
+	o.Attempts = 9
+	d := o.defaults(&ServiceOptions{Attempts: 4})
+	whole := rules{timeout: time.Minute, attempts: 4, backoff: 2 * time.Second, maxBackoff: 10 * time.Second, history: "all", overlap: "allow"}
+	with := func(f func(*rules)) rules { r := whole; f(&r); return r }
 	tests := []struct {
 		p    Policy
 		want rules
 	}{
-		{Policy{}, defaults},
-		{Policy{Timeout: "-1s", Expires: "x", History: "some", Retry: &Retry{Attempts: -1, Backoff: "0s"}}, defaults},
+		{Policy{}, whole},
+		{Policy{Timeout: "-1s", Expires: "x", History: "some", Retry: &Retry{Attempts: -1, Backoff: "0s"}}, whole},
 		{Policy{Timeout: "99999h", History: "none", Expires: "5m"},
 			with(func(r *rules) { r.timeout, r.history, r.expires = maxTimeout, "none", 5*time.Minute })},
 		{Policy{Retry: &Retry{Attempts: 5000, Backoff: "1h"}},
 			with(func(r *rules) { r.attempts, r.backoff, r.maxBackoff = 1000, time.Hour, time.Hour })},
 	}
 	for _, tt := range tests {
-		if d := cmp.Diff(tt.want, o.rules(&tt.p), cmp.AllowUnexported(rules{})); d != "" {
+		if d := cmp.Diff(tt.want, d.rules(&tt.p), cmp.AllowUnexported(rules{})); d != "" {
 			t.Errorf("%+v: %s", tt.p, d)
 		}
 	}
@@ -133,11 +147,11 @@ func TestRecordBounds(t *testing.T) {
 	if odd.Output != "x"+strings.Repeat("é", 2047) {
 		t.Errorf("%d bytes kept: a character was cut in two", len(odd.Output))
 	}
-	if got := traceID(nats.Header{"traceparent": {"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}}); got != "4bf92f3577b34da6a3ce929d0e0e4736" {
+	if got := traceID("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"); got != "4bf92f3577b34da6a3ce929d0e0e4736" {
 		t.Errorf("trace id %q", got)
 	}
 	for _, bad := range []string{"", "00-" + strings.Repeat("0", 32) + "-00f067aa0ba902b7-01", "00-4BF92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"} {
-		if got := traceID(nats.Header{"traceparent": {bad}}); got != "" {
+		if got := traceID(bad); got != "" {
 			t.Errorf("trace id %q of %q", got, bad)
 		}
 	}

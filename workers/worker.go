@@ -25,7 +25,9 @@ type Options struct {
 	// Name is how records and logs call the worker: the host's name and a
 	// random part.
 	Name string
-	// Concurrency is how many runs go on at the same time: 8.
+	// Concurrency is how many runs go on at the same time: 8, and one more for
+	// each service beyond the first. With fewer than there are services, these
+	// share them by turns.
 	Concurrency int
 	// AckWait is how long a worker may be silent before its triggers are given
 	// to another: 30 s. Where a service is already known it stays as it was.
@@ -56,7 +58,6 @@ func (o Options) withDefaults() Options {
 		}
 		o.Name = host + "-" + rand.Text()[:4]
 	}
-	o.Concurrency = max(cmp.Or(o.Concurrency, 8), 1)
 	o.AckWait = max(cmp.Or(o.AckWait, 30*time.Second), time.Second)
 	o.DrainTimeout = max(cmp.Or(o.DrainTimeout, 20*time.Second), 0)
 	o.Timeout = min(max(cmp.Or(o.Timeout, 5*time.Minute), time.Millisecond), maxTimeout)
@@ -78,16 +79,23 @@ type Worker struct {
 	js       jetstream.JetStream
 	o        Options
 	log      *slog.Logger
-	services map[string]Service
+	services map[string]*handler
+	around   []Middleware
 	mistakes []error
 	ran      atomic.Bool
 
-	slots   chan struct{} // one element for each attempt that is under way
-	open    tally         // attempts that somebody still has to settle
-	calls   held          // direct calls under way
+	pool    *pool
+	hands   *hands
+	open    tally   // attempts that somebody still has to settle
+	calls   held    // direct calls under way
+	taken   []*held // … and all that lanes have
+	orders  *orders
 	called  atomic.Uint64
 	records *recorder
 	endings chan ending
+	tried   state[try]
+	leases  state[lease]
+	lines   lines
 }
 
 // New makes a worker on a connection that stays the caller's to close. Connect
@@ -95,16 +103,19 @@ type Worker struct {
 func New(nc *nats.Conn, o Options) *Worker {
 	o = o.withDefaults()
 	w := &Worker{
-		metrics:  newMetrics(),
 		nc:       nc,
 		o:        o,
 		log:      o.Logger.With("worker", o.Name),
-		services: make(map[string]Service),
-		slots:    make(chan struct{}, o.Concurrency),
+		services: make(map[string]*handler),
 		endings:  make(chan ending, 256),
 	}
+	w.tried.w, w.leases.w, w.lines.w = w, w, w
+	w.metrics = newMetrics(w)
 	if err := o.Namespace.Check(); err != nil {
 		w.mistakes = append(w.mistakes, err)
+	}
+	if o.Concurrency < 0 {
+		w.mistakes = append(w.mistakes, fmt.Errorf("concurrency %d is below zero", o.Concurrency))
 	}
 	return w
 }
@@ -112,15 +123,25 @@ func New(nc *nats.Conn, o Options) *Worker {
 // Handle has a service run by s. A mistake in it (a bad name, one used twice)
 // is reported by Run.
 func (w *Worker) Handle(service string, s Service) {
+	w.HandleWith(service, s, ServiceOptions{})
+}
+
+// HandleWith is Handle with options of the service's own.
+func (w *Worker) HandleWith(service string, s Service, o ServiceOptions) {
 	switch err := CheckService(service); {
 	case err != nil:
 		w.mistakes = append(w.mistakes, err)
 	case s == nil:
 		w.mistakes = append(w.mistakes, fmt.Errorf("service %s has no handler", service))
+	case o.checkVersion() != nil:
+		w.mistakes = append(w.mistakes, fmt.Errorf("service %s: %w", service, o.checkVersion()))
 	case w.services[service] != nil:
 		w.mistakes = append(w.mistakes, fmt.Errorf("service %s is handled twice", service))
 	default:
-		w.services[service] = s
+		if err := o.check(); err != nil {
+			w.mistakes = append(w.mistakes, fmt.Errorf("service %s: %w", service, err))
+		}
+		w.services[service] = newHandler(s, o, w.o.defaults(&o), w.metrics.of(service))
 	}
 }
 
@@ -132,10 +153,6 @@ func (w *Worker) HandleFunc(service string, f func(ctx context.Context, t *Trigg
 	}
 	w.Handle(service, ServiceFunc(f))
 }
-
-// ErrStopped is why the context of a run ends (its context.Cause) when a worker
-// that stops can wait no longer: a second or two later it goes without the run.
-var ErrStopped = errors.New("worker stopped")
 
 // Run serves until the context is done or the connection is closed for good.
 // Then it takes nothing new, lets what is under way finish for DrainTimeout,
@@ -150,7 +167,12 @@ func (w *Worker) Run(ctx context.Context) error {
 		return fmt.Errorf("start worker: %w", err)
 	}
 	w.js = js
-	if w.records, err = newRecorder(w.nc, w.o.Namespace, w.log); err != nil {
+	if err := w.wrap(); err != nil {
+		return fmt.Errorf("start worker: %w", err)
+	}
+	w.pool = w.newPool()
+	w.hands = newHands(w.pool.size)
+	if w.records, err = newRecorder(w.nc, js, w.o.Namespace, w.log); err != nil {
 		return fmt.Errorf("start worker: %w", err)
 	}
 	// Handlers outlive ctx, which only ends the pulling; kill ends them.
@@ -171,32 +193,42 @@ func (w *Worker) Run(ctx context.Context) error {
 		case <-pull.Done():
 		}
 	})
+	lanes := w.lanes()
+	w.orders, w.taken = newOrders(w), []*held{&w.calls}
+	for _, l := range lanes {
+		w.taken = append(w.taken, &l.held)
+	}
+	beating.Go(func() { w.orders.run(beat) })
 	answering, err := w.answer(pull, hard)
 	if err != nil {
 		stop(fmt.Errorf("serve direct calls: %w", err))
 	}
-	lanes := w.lanes()
 	for _, l := range lanes {
 		pulling.Go(func() { l.run(pull, hard) })
 		beating.Go(func() { l.held.watch(beat, hard) })
 	}
 	beating.Go(func() { w.calls.watch(beat, hard) })
-	beating.Go(func() { w.sendEndings(beat) })
-	beating.Go(func() { w.records.run(beat) })
+	recording, recorded := context.WithCancel(context.WithoutCancel(ctx))
+	beating.Go(func() {
+		defer recorded()
+		w.sendEndings(beat)
+	})
+	beating.Go(func() { w.records.run(recording) })
 	beating.Go(func() { saveFloors(beat, lanes) })
 	// Whoever reads that it has started may call at once. While the connection
 	// is away this fails, and the client library subscribes when it is back.
 	_ = w.nc.FlushTimeout(settleTime)
-	w.log.Info("worker started", "version", Version, "namespace", w.o.Namespace, "services", w.names(), "concurrency", w.o.Concurrency)
+	w.log.Info("worker started", "version", Version, "namespace", w.o.Namespace, "services", w.names(), "concurrency", w.pool.size)
 
 	<-pull.Done()
 	cause := context.Cause(pull)
-	w.log.Info("worker is stopping", "running", len(w.slots))
+	w.log.Info("worker is stopping", "running", w.pool.running())
 	answering.stop()
 	pulling.Wait()
 	w.drain(hard, kill, lanes)
 	still()
 	beating.Wait()
+	w.hands.stop()
 	w.log.Info("worker stopped")
 	if ctx.Err() == nil {
 		return fmt.Errorf("run worker: %w", cause)
@@ -223,6 +255,18 @@ func (w *Worker) ready() error {
 	return nil
 }
 
+// baseConcurrency is how many runs of one service there can be, unless it is
+// said, while each of the others has its slot.
+const baseConcurrency = 8
+
+func (w *Worker) newPool() *pool {
+	var shares []*share
+	for _, h := range w.services {
+		shares = append(shares, h.share)
+	}
+	return newPool(cmp.Or(w.o.Concurrency, baseConcurrency-1+len(shares)), shares...)
+}
+
 func (w *Worker) names() []string { return slices.Sorted(maps.Keys(w.services)) }
 
 func (w *Worker) lanes() []*lane {
@@ -244,7 +288,7 @@ const settleTime = 2 * time.Second
 func (w *Worker) drain(hard context.Context, kill context.CancelCauseFunc, lanes []*lane) {
 	empty := w.open.close()
 	if !within(empty, w.o.DrainTimeout) {
-		w.log.Warn("cancelling what does not end", "running", len(w.slots))
+		w.log.Warn("cancelling what does not end", "running", w.pool.running())
 		kill(ErrStopped)
 		if !within(empty, settleTime) {
 			w.calls.abandon(hard)

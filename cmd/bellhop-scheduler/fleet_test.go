@@ -135,7 +135,9 @@ func (f *fleet) end(pid int, sig os.Signal) {
 	if err := p.Process.Signal(sig); err != nil {
 		f.Fatal(err)
 	}
+	stuck := time.AfterFunc(2*time.Minute, func() { p.Process.Signal(syscall.SIGQUIT) }) // it tells where
 	p.Wait()
+	stuck.Stop()
 	if code := p.ProcessState.ExitCode(); sig == syscall.SIGTERM && code != 0 {
 		f.Errorf("exits with %d after SIGTERM", code)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/bellhop-run/bellhop/cmd/internal/connect"
 	"github.com/bellhop-run/bellhop/cmd/internal/process"
 	"github.com/bellhop-run/bellhop/cmd/internal/services"
+	"github.com/bellhop-run/bellhop/cmd/internal/telemetry"
 	"github.com/bellhop-run/bellhop/cmd/internal/web"
 	"github.com/bellhop-run/bellhop/workers"
 	"github.com/bellhop-run/bellhop/workers/stock"
@@ -34,20 +35,25 @@ func run(ctx context.Context, c config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	defer process.Headroom(process.WorkerHeadroom)()
+	traces, err := telemetry.Start(ctx, name, log)
+	if err != nil {
+		return err
+	}
+	defer traces.Stop()
 	nc, err := connect.Wait(ctx, c.NATS, connect.Options{Name: name, Logger: log})
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	o := workers.Options{Namespace: c.Namespace, Logger: log}
+	o := workers.Options{Namespace: c.Namespace, Concurrency: services.Concurrency, Logger: log}
 	crew, err := services.NewCrew(nc, o, log, definitions...)
 	if err != nil {
 		return err
 	}
 	defer process.Abandon(crew.Kill)()
-	w := workers.New(nc, o)
-	stock.Register(w, log)
-	crew.Add(w)
+	stock.Register(crew.Worker, log)
+	traces.Use(crew)
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return crew.Run(ctx) })

@@ -73,6 +73,7 @@ func TestOutcomes(t *testing.T) {
 		{"service trigger fails --follow", 6, "", "dead: no luck"},
 		{"service trigger slow --timeout 50ms --attempts 1 --follow", 6, "", "dead: "},
 		{"run list --outcome dead -o json --service fails", 0, `"outcome":"dead","error":"no luck"`, ""},
+		{"run cancel cli:1 cli:2", 0, "cli:1 is cancelled where it runs, or when it is its turn\ncli:2 is", ""},
 	} {
 		c := exec.CommandContext(t.Context(), binary, strings.Fields(tt.args)...)
 		var stdout, stderr bytes.Buffer

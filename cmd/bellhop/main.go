@@ -13,14 +13,18 @@ import (
 	_ "time/tzdata" // zones on machines that have none
 
 	"github.com/alecthomas/kong"
+	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/bench"
+	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/channels"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/completion"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/cron"
+	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/dead"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/doctor"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/jobs"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/runs"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/screen"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/services"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/session"
+	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/tokens"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/up"
 	"github.com/bellhop-run/bellhop/cmd/internal/config"
 	"github.com/bellhop-run/bellhop/cmd/internal/process"
@@ -35,9 +39,14 @@ type commands struct {
 	Job        jobs.Commands       `cmd:"" help:"Make, change, list and delete jobs."`
 	Service    services.Commands   `cmd:"" help:"List, ring and call services."`
 	Run        runs.Commands       `cmd:"" help:"Look at what was run."`
+	Dead       dead.Commands       `cmd:"" help:"Look at what has failed for good, and send it back to work."`
+	Channel    channels.Commands   `cmd:"" help:"Look at the ways from and to the outside."`
 	Watch      runs.Watch          `cmd:"" help:"Show runs as they end."`
 	Cron       cron.Commands       `cmd:"" help:"Explain cron expressions."`
+	Token      tokens.Commands     `cmd:"" help:"Make tokens for HTTP."`
 	Doctor     doctor.Command      `cmd:"" help:"Look for what does not work, and say what to do."`
+	Bench      bench.Command       `cmd:"" help:"Measure what this machine and its NATS can carry."`
+	BenchPart  bench.PartCommand   `cmd:"" hidden:""`
 	Completion completion.Script   `cmd:"" help:"Print the completion script of a shell."`
 	Complete   completion.Complete `cmd:"" hidden:""`
 	Version    versionCommand      `cmd:"" help:"Print the version."`

@@ -34,6 +34,8 @@ func openTerminal(t *testing.T, env []string) *terminal {
 	term := &terminal{T: t, tty: tty, shown: make(chan []byte, 1000)}
 	go func() {
 		defer close(term.shown)
+		const query = "\x1b[6n" // where is the cursor? A program that asks waits for the answer.
+		var last []byte
 		for {
 			b := make([]byte, 4096)
 			n, err := tty.Read(b)
@@ -41,6 +43,13 @@ func openTerminal(t *testing.T, env []string) *terminal {
 				return
 			}
 			term.shown <- b[:n]
+			last = append(last, b[:n]...)
+			for range bytes.Count(last, []byte(query)) {
+				if _, err := tty.WriteString("\x1b[50;1R"); err != nil {
+					return
+				}
+			}
+			last = bytes.Clone(last[max(0, len(last)-len(query)+1):])
 		}
 	}()
 	t.Cleanup(func() {
@@ -86,6 +95,28 @@ func (t *terminal) await(pattern string) []string {
 	}
 }
 
+// seen tells whether the terminal shows within a few seconds what matches, as
+// await has it.
+func (t *terminal) seen(pattern string) bool {
+	t.Helper()
+	re := regexp.MustCompile(pattern)
+	for within := time.After(5 * time.Second); ; {
+		if m := re.FindStringIndex(t.text); m != nil {
+			t.text = t.text[m[1]:]
+			return true
+		}
+		select {
+		case b, ok := <-t.shown:
+			if !ok {
+				t.Fatalf("the terminal has ended without %q; it shows\n%s", pattern, t.text)
+			}
+			t.text += string(bytes.ReplaceAll(b, []byte("\r"), nil))
+		case <-within:
+			return false
+		}
+	}
+}
+
 // typed types a command, waits for its end, and gives its exit status and what
 // it has shown.
 func (t *terminal) typed(command string) (status, shown string) {
@@ -116,18 +147,46 @@ var answers = []struct{ command, want string }{
 	{`bellhop job create "My Job"`, `created "My Job": every 2s`},
 	{`bellhop job create Invoices`, `created "Invoices": cron 0 9`},
 	{`bellhop service call billing`, `billed`},
+	{`bellhop job create Report`, `created "Report": every 1h`},
+	{`bellhop service trigger billing`, "billed"},
+	{`bellhop run logs cli:acme`, "a bill for ACME"},
+	{`bellhop run list --active`, "no runs are under way"},
+	{`curl -si http`, `202 Accepted(?s:.*)"run":"http:echo:4711"`},
+	{"curl -s http://127.0.0.1:8080/api/v1/jobs -H", `"name":"Web"`},
+	{`curl -s 'http://127.0.0.1:8080/api/v1/jobs?search`, `"total":1`},
+	{`curl -s -X POST http`, `"run":"manual:`},
+	{`curl -s 'http://127.0.0.1:8080/api/v1/jobs/Web/why`, `it was not there yet`},
+	{`curl -s 'http://127.0.0.1:8080/api/v1/changes`, `"verb":"create"`},
+	{`curl -si -X DELETE http`, `204 No Content`},
+	{`curl -s http`, `hello`}, // as the output, and as that of a record
+	{`bellhop token new`, `ci ring:billing,read sha256:(?s:.*)bellhop_`},
+	{`bellhop run cancel`, `manual:\S+ is cancelled where it runs`},
 	{`bellhop job list`, "My Job"},
+	{`echo '[{"name":"Ebb"`, `created 2, updated 0, unchanged 0, deleted 0`},
+	{`bellhop job get Ebb`, `dry run, nothing was done: created 0, updated 0, unchanged 2`},
 	{`bellhop job next`, `T\d\d:\d\d:\d\d`},
 	{`bellhop job update`, `every 1m`},
 	{`bellhop job deactivate`, "inactive"},
 	{`bellhop job activate`, "activated"},
 	{`bellhop job run`, "manual:"},
+	{`bellhop job history`, "create"},
+	{`bellhop job log`, "create .*cli"},
+	{`bellhop service trigger no-such-program`, "cli:"},
+	{`bellhop work no-such-program`, `no-such-program +dead `},
+	{`bellhop dead list`, "no-such-program +.*exit status 1"},
+	{`bellhop dead show`, "payload: hello"},
+	{`bellhop dead redrive --service`, "it would send the dead letter 1 back to work"},
+	{`bellhop dead redrive 1`, "1 is rung again: cli:"},
+	{`bellhop dead drop`, "no dead letters: nothing was done"},
 	{`bellhop service call echo`, "hello"},
 	{`bellhop service list`, "log-input +"},
 	{`bellhop run list`, "log-input +.* ok "},
+	{`bellhop channel list`, `http +http +connected`},
 	{`bellhop cron explain`, "02:30 does not exist"},
 	{`bellhop job delete`, "deleted"},
 	{`bellhop doctor`, "ok +scheduler"},
+	{`bellhop bench --list`, "append +"},
+	{`bellhop bench`, `(?s)append +\d+ jobs +outside .*burst +\d+ jobs`},
 	{`nats req bellhop.jobs.create`, `"state":"active"`},
 	{`nats req bellhop.jobs.list`, `"name":"Tea Time"`},
 	{`nats micro`, "bellhop"},
@@ -171,6 +230,7 @@ func TestReadme(t *testing.T) {
 	cloned := time.Now()
 	up.write(commands[0] + "\n")
 	url := up.await(`NATS +(nats://\S+), embedded`)[1]
+	page := up.await(`HTTP +(http://\S+) with`)[1]
 	up.await(`\n  go run ./cmd/bellhop job create Mine .*\n`)
 	up.await(`My Sample +log-input +ok `)
 	t.Logf("from typing the first command to seeing the first run: %v", time.Since(cloned).Round(time.Millisecond))
@@ -188,7 +248,7 @@ func TestReadme(t *testing.T) {
 		if strings.HasPrefix(command, "bellhop service call billing") {
 			service.await(`worker started`)
 		}
-		term.follow(command)
+		term.follow(command, page)
 	}
 	up.write("\x03")
 	up.await(`draining`)
@@ -223,21 +283,35 @@ func ownService(t *testing.T, url string) string {
 	return filepath.Base(dir)
 }
 
-// follow types one command and checks what it shows. Those that go on for ever
+// follow types one command, with the page at its own address, and checks what it
+// shows. Those that go on for ever
 // are left with Ctrl-C.
-func (t *terminal) follow(command string) {
+func (t *terminal) follow(command, page string) {
 	t.Helper()
 	for _, a := range answers {
 		if !strings.HasPrefix(command, a.command) {
 			continue
+		}
+		command = strings.ReplaceAll(command, "http://127.0.0.1:8080", page)
+		if strings.HasPrefix(command, "bellhop bench ") { // it would take a minute
+			command += " --scale 0.001"
 		}
 		switch {
 		case strings.HasPrefix(command, "nats sub"), strings.HasPrefix(command, "nats stream view"), strings.HasPrefix(command, "bellhop work"):
 			t.write(command + "\n")
 			t.await(a.want)
 			t.write("\x03")
-			t.write("echo \"[le\"\"ft]\"\n")
-			t.await(`\[left\]\n`)
+			// A program that puts the terminal back may throw away what is typed
+			// meanwhile: it is typed again.
+			for tries := 0; ; tries++ {
+				t.write("echo \"[le\"\"ft]\"\n")
+				if t.seen(`\[left\]\n`) {
+					break
+				}
+				if tries == 20 {
+					t.Fatalf("$ %s\ncannot be left; the terminal shows\n%s", command, t.text)
+				}
+			}
 		default:
 			status, shown := t.typed(command)
 			if status != "0" || !regexp.MustCompile(a.want).MatchString(shown) {

@@ -23,6 +23,8 @@ type workCommand struct {
 	Service     string        `arg:"" complete:"service" help:"Name of the service."`
 	Command     []string      `arg:"" name:"cmd" passthrough:"" help:"The program and its arguments, after --."`
 	Concurrency int           `placeholder:"N" default:"8" help:"How many runs go on at the same time (8)."`
+	Fleet       int           `placeholder:"N" help:"How many go on at the same time in all workers of the service together; say the same to each."`
+	Rate        string        `placeholder:"N/s" help:"How many runs are started in a second, such as 10/s; or in a minute, an hour, a day: N/m, N/h, N/d."`
 	Timeout     time.Duration `placeholder:"D" help:"How long a run may take where its job does not say (5m)."`
 	Attempts    int           `placeholder:"N" help:"How often a run is tried where its job does not say (3)."`
 	Name        string        `placeholder:"NAME" help:"What run records call this worker."`
@@ -44,21 +46,29 @@ func (w *workCommand) definition() (services.Definition, error) {
 	if len(w.Command) > 0 && w.Command[0] == "--" {
 		w.Command = w.Command[1:]
 	}
-	d := services.Definition{
-		Name: w.Service, Command: w.Command, Concurrency: w.Concurrency, Timeout: w.Timeout, Attempts: w.Attempts,
-	}
+	d := services.Definition{Name: w.Service, Command: w.Command, ServiceOptions: workers.ServiceOptions{
+		Concurrency: w.Concurrency, Fleet: w.Fleet, Timeout: w.Timeout, Attempts: w.Attempts,
+	}}
 	refuse := func(what string, value any, want string) (services.Definition, error) {
 		return d, &config.Error{Variable: what, Value: fmt.Sprint(value), Want: want}
 	}
 	switch {
 	case w.Concurrency < 1:
 		return refuse("--concurrency", w.Concurrency, "use a whole number above zero")
+	case w.Fleet < 0:
+		return refuse("--fleet", w.Fleet, "use a whole number above zero")
 	case w.Timeout < 0:
 		return refuse("--timeout", w.Timeout, "use a duration above zero, such as 30s or 5m")
 	case w.Attempts < 0:
 		return refuse("--attempts", w.Attempts, "use a whole number above zero")
 	case len(w.Command) == 0:
 		return refuse("CMD", "", "say what to run: bellhop work "+w.Service+" -- CMD ARGS")
+	}
+	if w.Rate != "" {
+		var err error
+		if d.Rate, err = services.ParseRate(w.Rate); err != nil {
+			return refuse("--rate", w.Rate, err.Error())
+		}
 	}
 	if err := d.Check(); errors.Is(err, workers.ErrName) {
 		return refuse("SERVICE", w.Service, err.Error())

@@ -38,7 +38,12 @@ func request(t *testing.T, url, subject, body string) string {
 // service that it greets with has its worker.
 func upServer(t *testing.T, more ...string) (p *running, url string) {
 	t.Helper()
-	p = start(t, environment(t, more...), "up")
+	return upServerOf(t, environment(t, more...))
+}
+
+func upServerOf(t *testing.T, env []string) (p *running, url string) {
+	t.Helper()
+	p = start(t, env, "up")
 	url = p.await(t, `NATS +(nats://\S+),`)[1]
 	waiting := make(map[string]bool)
 	for service := range strings.SplitSeq(p.await(t, `^  services +(.*)$`)[1], ", ") {
@@ -172,6 +177,8 @@ func TestWorkRefuses(t *testing.T) {
 		{"work s -- no-such-program-anywhere x", `CMD="no-such-program-anywhere": find the program`},
 		{"work a..b -- sh", `SERVICE="a..b"`},
 		{"work s --concurrency=0 -- sh", `--concurrency="0"`},
+		{"work s --fleet=-1 -- sh", `--fleet="-1"`},
+		{"work s --rate=10 -- sh", `--rate="10": use a whole number of runs`},
 		{"work s --timeout=-1s -- sh", `--timeout="-1s"`},
 		{"work s --attempts=-1 -- sh", `--attempts="-1"`},
 	} {
@@ -189,7 +196,8 @@ func TestUpServices(t *testing.T) {
 	t.Parallel()
 	crm := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		payload, _ := io.ReadAll(r.Body)
-		fmt.Fprintf(w, "%s %s %s", r.URL.Path, r.Header.Get("Authorization"), payload)
+		signature, _, _ := strings.Cut(r.Header.Get("Webhook-Signature"), ",")
+		fmt.Fprintf(w, "%s %s %s %s", r.URL.Path, r.Header.Get("Authorization"), signature, payload)
 	}))
 	defer crm.Close()
 	dir := t.TempDir()
@@ -199,6 +207,7 @@ func TestUpServices(t *testing.T) {
 	}
 	for name, text := range map[string]string{
 		"services.yaml": text,
+		"crm.secrets":   "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n",
 		"srv/bill.sh":   "#!/bin/sh\necho \"$1 $LANG $TRIGGER_CHANNEL\"\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o700); err != nil {
@@ -210,7 +219,7 @@ func TestUpServices(t *testing.T) {
 		t.Error("it does not greet with its services")
 	}
 	for service, want := range map[string]string{
-		"billing": "--fast C.UTF-8 call\n", "greet": " says hi\n", "crm": "/hook Bearer secret hi", "echo": "hi",
+		"billing": "--fast C.UTF-8 call\n", "greet": " says hi\n", "crm": "/hook Bearer secret v1 hi", "echo": "hi",
 	} {
 		if got := request(t, url, "bellhop.call."+service, "hi"); got != want {
 			t.Errorf("%s: %q, want %q", service, got, want)

@@ -16,14 +16,30 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Main runs a package's tests and looks for goroutines that they left behind.
-func Main(m *testing.M) {
+// Main runs a package's tests, calls after, and looks for goroutines that were left
+// behind.
+func Main(m *testing.M, after ...func()) {
 	if o := os.Getenv(processEnv); o != "" {
 		beServer(o)
 		return
 	}
 	ats.Register() // the server's clock goroutine, which no bubble may own
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"))
+	goleak.VerifyTestMain(tests{m, after}, goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"))
+}
+
+// tests are a package's, with what comes after them.
+type tests struct {
+	*testing.M
+	after []func()
+}
+
+// Run is part of goleak.TestingM.
+func (t tests) Run() int {
+	code := t.M.Run()
+	for _, f := range t.after {
+		f()
+	}
+	return code
 }
 
 // Server is one server with one store; it may be restarted.
@@ -64,16 +80,36 @@ func (s *Server) Up() {
 	s.current.Store(srv)
 }
 
-// Down stops the server and waits for its end.
+// Down cuts all connections, stops the server and waits for its end.
+//
+// A server that stops sleeps while it holds a lock, and a request that waits for
+// the lock then would keep a bubble's time from passing: so nobody may ask any
+// more.
 func (s *Server) Down() {
-	if srv := s.current.Load(); srv != nil {
-		srv.Shutdown()
-		srv.WaitForShutdown()
+	srv := s.current.Swap(nil)
+	if srv == nil {
+		return
 	}
+	conns, err := srv.Connz(&server.ConnzOptions{Limit: 1 << 20})
+	if err != nil {
+		s.t.Error(err)
+		conns = new(server.Connz)
+	}
+	for _, c := range conns.Conns {
+		_ = srv.DisconnectClientByID(c.Cid) // fails when it has just gone
+	}
+	time.Sleep(time.Millisecond) // in a bubble: until all that was asked is answered
+	srv.Shutdown()
+	srv.WaitForShutdown()
 }
 
 // InProcessConn connects to whichever server runs now.
-func (s *Server) InProcessConn() (net.Conn, error) { return s.current.Load().InProcessConn() }
+func (s *Server) InProcessConn() (net.Conn, error) {
+	if srv := s.current.Load(); srv != nil {
+		return srv.InProcessConn()
+	}
+	return nil, server.ErrServerNotRunning
+}
 
 // Connect opens a connection; the test's end closes it.
 func (s *Server) Connect(options ...nats.Option) *nats.Conn {

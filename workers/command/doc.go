@@ -25,7 +25,8 @@
 //	TRIGGER_DUE         when it was due, in RFC 3339 and UTC
 //	TRIGGER_ATTEMPT     1, 2, …
 //	TRIGGER_LAST_ERROR  what the attempt before ended with
-//	TRACEPARENT         the W3C trace context, only where there is one
+//	TRACEPARENT         the W3C trace context, only where there is one: the
+//	TRACESTATE          trigger's, or with package tracing the run's own
 //
 // # What it gives
 //

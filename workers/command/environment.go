@@ -8,8 +8,9 @@ import (
 	"github.com/bellhop-run/bellhop/workers"
 )
 
-// maxTrace bounds a traceparent, in bytes; the ones of today have 55.
-const maxTrace = 128
+// maxTrace bounds what is passed on of a trace, in bytes: a traceparent has 55
+// today, a tracestate 512 that nobody may cut.
+const maxTrace = 1 << 10
 
 // environment is base and what the trigger says. Of a name that is there twice,
 // the last one counts.
@@ -35,8 +36,10 @@ func environment(base []string, t *workers.Trigger) []string {
 	set("TRIGGER_DUE", due)
 	set("TRIGGER_ATTEMPT", strconv.Itoa(t.Attempt))
 	set("TRIGGER_LAST_ERROR", t.LastError)
-	if v := t.Header["traceparent"]; len(v) > 0 && len(v[0]) <= maxTrace {
-		set("TRACEPARENT", v[0])
+	for _, name := range []string{"traceparent", "tracestate"} {
+		if v := t.Header[name]; len(v) > 0 && len(v[0]) <= maxTrace {
+			set(strings.ToUpper(name), v[0])
+		}
 	}
 	return env
 }

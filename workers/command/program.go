@@ -110,7 +110,10 @@ func Shell(line string) []string { return append(shell(), line) }
 func (p *Program) Serve(ctx context.Context, t *workers.Trigger) ([]byte, error) {
 	log := p.o.Logger.With("service", t.Service, "run", t.Run)
 	out := &output{most: p.o.MaxOutput}
-	said := &transcript{log: func(line string) { log.Info("standard error", "line", line) }}
+	said := &transcript{log: func(line string) {
+		workers.Log(ctx, line)
+		log.Info("standard error", "line", line)
+	}}
 
 	cmd := exec.CommandContext(ctx, p.path)
 	cmd.Args = p.args

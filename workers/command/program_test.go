@@ -51,9 +51,9 @@ func TestEnvironment(t *testing.T) {
 		{"all", workers.Trigger{
 			Run: "My=20Sample@1", Job: "My=20Sample", Service: "a.b", Channel: "scheduler", Attempt: 2, LastError: "bad\nluck",
 			Due:    time.Date(2026, 12, 7, 9, 0, 0, 5e6, time.UTC),
-			Header: nats.Header{"traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}},
+			Header: nats.Header{"traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}, "tracestate": {"a=b,c=d"}},
 		}, []string{
-			`KEPT=yes`, `TRACEPARENT=00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01`,
+			`KEPT=yes`, `TRACEPARENT=00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01`, `TRACESTATE=a=b,c=d`,
 			`TRIGGER_ATTEMPT=2`, `TRIGGER_CHANNEL=scheduler`, `TRIGGER_DUE=2026-12-07T09:00:00.005Z`, `TRIGGER_JOB=My Sample`,
 			`TRIGGER_JOB_KEY=My=20Sample`, "TRIGGER_LAST_ERROR=bad\nluck", `TRIGGER_RUN=My=20Sample@1`, `TRIGGER_SERVICE=a.b`,
 		}},

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/bellhop-run/bellhop/workers"
 )
@@ -24,6 +25,14 @@ type Options struct {
 	// no less than the server's max_payload, a direct call whose output was cut
 	// is answered with an error, never with the part.
 	MaxOutput int
+	// Secrets sign the requests, each with a signature of its own, as Standard
+	// Webhooks has it: whsec_ and 24 to 64 bytes in base64. None signs nothing.
+	Secrets []string
+	// Allow names addresses and networks outside of the Internet where requests
+	// may go, such as 10.0.0.0/8. Without it a name that leads to a loopback, a
+	// private or a link-local address is refused; an address that the URL itself
+	// names, and localhost, are not. It means nothing with a Transport.
+	Allow []string
 	// Transport carries the requests: one without any proxy, which keeps
 	// connections for the next ones.
 	Transport http.RoundTripper
@@ -37,6 +46,7 @@ type Endpoint struct {
 	name   string // of the URL, for people
 	o      Options
 	client http.Client
+	keys   [][]byte
 }
 
 // New makes a service of an HTTP endpoint. It fails when there cannot be one at
@@ -54,21 +64,30 @@ func New(rawURL string, o Options) (*Endpoint, error) {
 	if err := checkHeader(o.Header); err != nil {
 		return nil, err
 	}
+	keys, err := parseSecrets(o.Secrets)
+	if err != nil {
+		return nil, err
+	}
+	allowed, err := newTargets(u.Hostname(), o.Allow)
+	if err != nil {
+		return nil, err
+	}
 	o.MaxOutput = max(cmp.Or(o.MaxOutput, 1<<20), 1)
 	if o.Transport == nil {
-		o.Transport = newTransport()
+		o.Transport = newTransport(allowed)
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	e := &Endpoint{url: u, name: u.Scheme + "://" + u.Host + u.EscapedPath(), o: o}
+	e := &Endpoint{url: u, name: u.Scheme + "://" + u.Host + u.EscapedPath(), o: o, keys: keys}
 	e.client = http.Client{Transport: o.Transport, CheckRedirect: e.redirect}
 	return e, nil
 }
 
 // newTransport has a connection for each run that is under way.
-func newTransport() *http.Transport {
+func newTransport(allowed *targets) *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.DialContext = allowed.dial
 	t.Proxy = nil
 	t.MaxIdleConnsPerHost = t.MaxIdleConns
 	t.DisableCompression = true // the output is what the endpoint sent
@@ -95,6 +114,7 @@ func (e *Endpoint) Serve(ctx context.Context, t *workers.Trigger) ([]byte, error
 		return nil, workers.Permanent(fmt.Errorf("post to %s: %w", e.name, plain(err)))
 	}
 	req.Header = e.header(t)
+	sign(req.Header, e.keys, t.Run, time.Now(), t.Payload)
 	resp, err := e.client.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("post to %s: %w", e.name, plain(err))
@@ -117,7 +137,7 @@ func (e *Endpoint) Serve(ctx context.Context, t *workers.Trigger) ([]byte, error
 // header is all that a request says beside its body.
 func (e *Endpoint) header(t *workers.Trigger) http.Header {
 	h := http.Header{"User-Agent": {"Bellhop/" + workers.Version}, "Content-Type": {"application/octet-stream"}}
-	for _, name := range []string{"Content-Type", "Traceparent"} {
+	for _, name := range []string{"Content-Type", "Traceparent", "Tracestate"} {
 		if v := passedOn(t, name); v != "" {
 			h.Set(name, v)
 		}
@@ -171,6 +191,9 @@ func (e *Endpoint) refusal(resp *http.Response) error {
 		text += ": " + shown
 	}
 	err := errors.New(text)
+	if after, ok := RetryAfter(resp); ok {
+		return workers.RetryAfter(err, after)
+	}
 	switch resp.StatusCode {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
 		return err

@@ -75,11 +75,11 @@ func TestHeader(t *testing.T) {
 	}{
 		{"all", workers.Trigger{
 			Run: "My=20Sample@1", Job: "My=20Sample", Channel: "scheduler", Due: time.Date(2026, 12, 7, 9, 0, 0, 5e6, time.UTC),
-			Header: nats.Header{"traceparent": {trace}, "Content-Type": {"text/csv"}, "Authorization": {"stolen"}, "Cookie": {"x"}},
+			Header: nats.Header{"traceparent": {trace}, "tracestate": {"a=b"}, "Content-Type": {"text/csv"}, "Authorization": {"stolen"}, "Cookie": {"x"}},
 		}, http.Header{"Authorization": {"Bearer t"}}, http.Header{
 			"Bellhop-Run": {"My=20Sample@1"}, "Idempotency-Key": {"My=20Sample@1"}, "Bellhop-Job": {"My=20Sample"},
 			"Bellhop-Channel": {"scheduler"}, "Bellhop-Due": {"2026-12-07T09:00:00.005Z"},
-			"Traceparent": {trace}, "Content-Type": {"text/csv"}, "Authorization": {"Bearer t"},
+			"Traceparent": {trace}, "Tracestate": {"a=b"}, "Content-Type": {"text/csv"}, "Authorization": {"Bearer t"},
 		}},
 		{"little", workers.Trigger{Run: "r"}, nil, http.Header{
 			"Bellhop-Run": {"r"}, "Idempotency-Key": {"r"}, "Content-Type": {"application/octet-stream"},

@@ -13,7 +13,7 @@ import (
 // own are the headers that nobody else sets.
 var own = []string{
 	workers.HeaderRun, workers.HeaderJob, workers.HeaderDue, workers.HeaderChannel,
-	"Idempotency-Key", "Content-Length", "Transfer-Encoding", "Connection", "Host",
+	"Idempotency-Key", headerWebhookID, headerWebhookTimestamp, headerWebhookSignature, "Content-Length", "Transfer-Encoding", "Connection", "Host",
 }
 
 // checkHeader refuses what cannot be sent, or would be in the way.

@@ -40,6 +40,10 @@ func (c Config) check() error {
 		return refuse("NATS_ADDR", c.NATS.Addr, wantAddr)
 	case c.HTTPAddr != "" && !isAddr(c.HTTPAddr):
 		return refuse("HTTP_ADDR", c.HTTPAddr, wantAddr+"; empty switches HTTP off")
+	case c.HTTPCert != "" && c.HTTPKey == "":
+		return refuse("HTTP_TLS_CERT", c.HTTPCert, "set BELLHOP_HTTP_TLS_KEY as well")
+	case c.HTTPCert == "" && c.HTTPKey != "":
+		return refuse("HTTP_TLS_KEY", c.HTTPKey, "set BELLHOP_HTTP_TLS_CERT as well")
 	case c.Replicas < 1 || c.Replicas > 5:
 		return refuse("REPLICAS", strconv.Itoa(c.Replicas), wantReplicas)
 	case c.Grace <= 0:

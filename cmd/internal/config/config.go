@@ -24,17 +24,22 @@ const DefaultHTTPAddr = "127.0.0.1:8080"
 
 // Config is all that a Bellhop binary can be told.
 type Config struct {
-	NATS      NATS
-	Data      string            `default:"./bellhop-data" desc:"directory of the embedded server's store"`
-	Sync      Sync              `default:"always" desc:"when the embedded server syncs to disk: always, or an interval such as 1s"`
-	HTTPAddr  string            `split_words:"true" unset:"127.0.0.1:8080 in bellhop up, else empty = off" desc:"address of /healthz and /metrics"`
-	Namespace workers.Namespace `default:"bellhop" desc:"prefix of all that is kept in NATS"`
-	Replicas  int               `default:"1" desc:"copies of the streams and buckets that are made, 1 to 5"`
-	Grace     time.Duration     `default:"10s" desc:"what fell due longer ago than this, with no scheduler running, was missed"`
-	Keep      time.Duration     `default:"72h" desc:"how long triggers are kept"`
-	KeepBytes Size              `split_words:"true" default:"4GiB" desc:"how much of them is kept at most"`
-	Channels  string            `desc:"YAML file of the bridge's channels"`
-	Services  string            `desc:"YAML file of services that are programs or HTTP endpoints, for bellhop up and bellhop-worker"`
+	NATS       NATS
+	Data       string            `default:"./bellhop-data" desc:"directory of the embedded server's store"`
+	Sync       Sync              `default:"always" desc:"when the embedded server syncs to disk: always, or an interval such as 1s"`
+	HTTPAddr   string            `split_words:"true" unset:"127.0.0.1:8080 in bellhop up, else empty = off" desc:"address of all that is served over HTTP"`
+	HTTPTokens string            `split_words:"true" desc:"file with the tokens of those who may use it; without one only this machine may"`
+	HTTPCert   string            `envconfig:"HTTP_TLS_CERT" desc:"file with its certificate, for HTTPS"`
+	HTTPKey    string            `envconfig:"HTTP_TLS_KEY" desc:"file with its key"`
+	Namespace  workers.Namespace `default:"bellhop" desc:"prefix of all that is kept in NATS"`
+	Replicas   int               `default:"1" desc:"copies of the streams and buckets that are made, 1 to 5"`
+	Grace      time.Duration     `default:"10s" desc:"what fell due longer ago than this, with no scheduler running, was missed"`
+	Keep       time.Duration     `default:"72h" desc:"how long triggers are kept"`
+	KeepBytes  Size              `split_words:"true" default:"4GiB" desc:"how much of them is kept at most"`
+	History    Count             `unset:"as it is, at first 100" desc:"how many records are kept of each job's runs"`
+	HistoryAge Age               `split_words:"true" unset:"as it is, at first 720h" desc:"how long they are kept"`
+	Channels   string            `desc:"YAML file of the bridge's channels, for bellhop up and bellhop-bridge"`
+	Services   string            `desc:"YAML file of services that are programs or HTTP endpoints, for bellhop up and bellhop-worker"`
 }
 
 // NATS says where the NATS server is and how to connect to it.

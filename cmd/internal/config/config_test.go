@@ -50,8 +50,8 @@ func TestEveryVariable(t *testing.T) {
 	for name, value := range map[string]string{
 		"NATS_URL": "nats://a:1, tls://b:2", "NATS_ADDR": ":0", "NATS_CREDS": "c",
 		"NATS_TLS_CA": "ca", "NATS_TLS_CERT": "cert", "NATS_TLS_KEY": "key",
-		"DATA": "d", "SYNC": "250ms", "HTTP_ADDR": "", "NAMESPACE": "n-1", "REPLICAS": "3",
-		"GRACE": "1m", "KEEP": "1h", "KEEP_BYTES": "500MB", "CHANNELS": "ch.yaml", "SERVICES": "s.yaml",
+		"DATA": "d", "SYNC": "250ms", "HTTP_ADDR": "", "HTTP_TOKENS": "t", "HTTP_TLS_CERT": "hc", "HTTP_TLS_KEY": "hk", "NAMESPACE": "n-1", "REPLICAS": "3",
+		"GRACE": "1m", "KEEP": "1h", "KEEP_BYTES": "500MB", "HISTORY": "7", "HISTORY_AGE": "48h", "CHANNELS": "ch.yaml", "SERVICES": "s.yaml",
 	} {
 		t.Setenv("BELLHOP_"+name, value)
 	}
@@ -64,8 +64,9 @@ func TestEveryVariable(t *testing.T) {
 			URL: "nats://a:1, tls://b:2", Addr: ":0", Creds: "c",
 			TLS: TLS{CA: "ca", Cert: "cert", Key: "key"},
 		},
+		HTTPTokens: "t", HTTPCert: "hc", HTTPKey: "hk",
 		Data: "d", Sync: Sync(250 * time.Millisecond), Namespace: "n-1", Replicas: 3,
-		Grace: time.Minute, Keep: time.Hour, KeepBytes: 500e6, Channels: "ch.yaml", Services: "s.yaml",
+		Grace: time.Minute, Keep: time.Hour, KeepBytes: 500e6, History: 7, HistoryAge: Age(48 * time.Hour), Channels: "ch.yaml", Services: "s.yaml",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -83,6 +84,8 @@ func TestRefusals(t *testing.T) {
 		{"sync word", []string{"SYNC=never"}, "always, or an interval"},
 		{"sync zero", []string{"SYNC=0s"}, "always, or an interval"},
 		{"size unit", []string{"KEEP_BYTES=4 bananas"}, "4GiB"},
+		{"count zero", []string{"HISTORY=0"}, "from 1"},
+		{"age too short", []string{"HISTORY_AGE=1ms"}, "at least 1s"},
 		{"size zero", []string{"KEEP_BYTES=0"}, "4GiB"},
 		{"size negative", []string{"KEEP_BYTES=-1GiB"}, "4GiB"},
 		{"size overflow", []string{"KEEP_BYTES=9999999999TiB"}, "4GiB"},
@@ -96,6 +99,8 @@ func TestRefusals(t *testing.T) {
 		{"data", []string{"DATA="}, "name a directory"},
 		{"nats addr", []string{"NATS_ADDR=4222"}, "HOST:PORT"},
 		{"http addr", []string{"HTTP_ADDR=localhost:http"}, "HOST:PORT"},
+		{"http cert alone", []string{"HTTP_TLS_CERT=c"}, "BELLHOP_HTTP_TLS_KEY as well"},
+		{"http key alone", []string{"HTTP_TLS_KEY=k"}, "BELLHOP_HTTP_TLS_CERT as well"},
 		{"http port", []string{"HTTP_ADDR=localhost:70000"}, "HOST:PORT"},
 		{"url scheme", []string{"NATS_URL=http://a:4222"}, "nats://HOST:PORT"},
 		{"url empty part", []string{"NATS_URL=nats://a:4222,"}, "nats://HOST:PORT"},

@@ -34,6 +34,32 @@ func (s Sync) String() string {
 	return time.Duration(s).String()
 }
 
+// Count is a whole number above zero; zero where nothing is said.
+type Count int64
+
+// UnmarshalText reads it.
+func (c *Count) UnmarshalText(b []byte) error {
+	n, err := strconv.ParseInt(string(b), 10, 32)
+	if err != nil || n <= 0 {
+		return errors.New("use a whole number from 1 to 2147483647, or leave it unset")
+	}
+	*c = Count(n)
+	return nil
+}
+
+// Age is a duration of at least a second; zero where nothing is said.
+type Age time.Duration
+
+// UnmarshalText reads it.
+func (a *Age) UnmarshalText(b []byte) error {
+	d, err := time.ParseDuration(string(b))
+	if err != nil || d < time.Second {
+		return errors.New("use a duration of at least 1s, such as 48h or 720h, or leave it unset")
+	}
+	*a = Age(d)
+	return nil
+}
+
 // Size is a number of bytes.
 type Size int64
 

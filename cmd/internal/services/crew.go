@@ -1,34 +1,39 @@
 // Package services runs what the configuration calls services, beside those
 // that are built in: programs and HTTP endpoints.
 //
-// Each of them has a worker of its own, so that its concurrency, its timeout and
-// its attempts are its own, too, and a stuck one takes no other's place.
+// One worker runs all of them. It has a slot for every run that the services may
+// have under way together, so a stuck one takes no other's place.
 package services
 
 import (
-	"context"
+	"cmp"
 	"log/slog"
 	"os"
 
 	"github.com/bellhop-run/bellhop/workers"
 	"github.com/bellhop-run/bellhop/workers/command"
 	"github.com/nats-io/nats.go"
-	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/errgroup"
 )
 
-// Crew is the workers of a process. It is a prometheus.Collector of all their
-// figures.
+// Concurrency is how many runs of a service go on at the same time where its
+// definition does not say.
+const Concurrency = 8
+
+// Crew is the worker of a process, and the programs that it starts. Others may
+// be added with Handle before it is Run.
 type Crew struct {
-	workers  []*workers.Worker
+	*workers.Worker
 	programs []*command.Program
 }
 
-// NewCrew makes a worker for each definition. Programs inherit the environment.
+// NewCrew makes a worker of the definitions. Programs inherit the environment.
+// o.Concurrency is how many runs go on beside those of the definitions: what is
+// added later has these slots, and 0 is none.
 func NewCrew(nc *nats.Conn, o workers.Options, log *slog.Logger, definitions ...Definition) (*Crew, error) {
 	r := runtime{env: os.Environ(), maxOutput: int(nc.MaxPayload()), log: log}
+	all := make([]workers.Service, len(definitions))
 	c := &Crew{}
-	for _, d := range definitions {
+	for i, d := range definitions {
 		s, err := d.service(r)
 		if err != nil {
 			return nil, err
@@ -36,24 +41,15 @@ func NewCrew(nc *nats.Conn, o workers.Options, log *slog.Logger, definitions ...
 		if p, ok := s.(*command.Program); ok {
 			c.programs = append(c.programs, p)
 		}
-		w := workers.New(nc, d.options(o))
-		w.Handle(d.Name, s)
-		c.Add(w)
+		all[i] = s
+		o.Concurrency += cmp.Or(d.Concurrency, Concurrency)
+	}
+	c.Worker = workers.New(nc, o)
+	for i, d := range definitions {
+		d.Concurrency = cmp.Or(d.Concurrency, Concurrency)
+		c.HandleWith(d.Name, all[i], d.ServiceOptions)
 	}
 	return c, nil
-}
-
-// Add has the crew run another worker, of other services.
-func (c *Crew) Add(w *workers.Worker) { c.workers = append(c.workers, w) }
-
-// Run runs every worker until ctx is done and all of them have drained, or one
-// of them fails.
-func (c *Crew) Run(ctx context.Context) error {
-	group, ctx := errgroup.WithContext(ctx)
-	for _, w := range c.workers {
-		group.Go(func() error { return w.Run(ctx) })
-	}
-	return group.Wait()
 }
 
 // Kill ends every program that runs, at once. A process that leaves without
@@ -61,20 +57,5 @@ func (c *Crew) Run(ctx context.Context) error {
 func (c *Crew) Kill() {
 	for _, p := range c.programs {
 		p.Kill()
-	}
-}
-
-// Describe is part of prometheus.Collector: all workers have the same figures,
-// of different services.
-func (c *Crew) Describe(ch chan<- *prometheus.Desc) {
-	for _, w := range c.workers[:min(1, len(c.workers))] {
-		w.Describe(ch)
-	}
-}
-
-// Collect is part of prometheus.Collector.
-func (c *Crew) Collect(ch chan<- prometheus.Metric) {
-	for _, w := range c.workers {
-		w.Collect(ch)
 	}
 }

@@ -1,8 +1,11 @@
 package services
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,13 +29,14 @@ func TestCrew(t *testing.T) {
 	if err := workers.Setup(t.Context(), js, workers.SetupOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	definitions, err := parse([]byte("bad: {shell: exit 1, attempts: 1}\ngood: {shell: 'printf $GREETING', env: {GREETING: hello}}\nhuge: {shell: head -c 3000000 /dev/zero}\n"), t.TempDir(), nil)
+	definitions, err := parse([]byte("bad: {shell: exit 1, attempts: 1, concurrency: 3}\ngood: {shell: 'printf $GREETING', env: {GREETING: hello}}\nhuge: {shell: head -c 3000000 /dev/zero}\n"), t.TempDir(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	runs := make(chan workers.Run, 10)
-	log := slog.New(slog.DiscardHandler)
-	crew, err := NewCrew(nc, workers.Options{Logger: log, Attempts: 9, OnRun: func(r workers.Run) { runs <- r }}, log, definitions...)
+	var lines bytes.Buffer // written under the handler's lock, read when the crew has ended
+	log := slog.New(slog.NewTextHandler(&lines, nil))
+	crew, err := NewCrew(nc, workers.Options{Logger: log, Concurrency: 5, Attempts: 9, OnRun: func(r workers.Run) { runs <- r }}, log, definitions...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,12 +67,15 @@ func TestCrew(t *testing.T) {
 	if got["bad"] != "dead exit status 1" || got["good"] != "ok hello" {
 		t.Errorf("got %v", got)
 	}
+	if slots := 5 + 3 + Concurrency + Concurrency; !strings.Contains(lines.String(), fmt.Sprintf("concurrency=%d\n", slots)) {
+		t.Errorf("it has not %d slots:\n%s", slots, &lines)
+	}
 	families, err := metrics.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range families {
-		if f.GetName() == "bellhop_worker_runs_total" && len(f.GetMetric()) != 3 {
+		if f.GetName() == "bellhop_worker_running" && len(f.GetMetric()) != 3 {
 			t.Errorf("figures of %d services", len(f.GetMetric()))
 		}
 	}

@@ -1,11 +1,9 @@
 package services
 
 import (
-	"cmp"
 	"log/slog"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/bellhop-run/bellhop/workers"
 	"github.com/bellhop-run/bellhop/workers/command"
@@ -23,15 +21,16 @@ type Definition struct {
 	Dir     string
 	Env     []string
 
-	// URL is the endpoint, to which Header goes with every request.
-	URL    string
-	Header http.Header
+	// URL is the endpoint, to which Header goes with every request. Secrets sign
+	// it, and Allow opens networks for it: see forward.Options.
+	URL     string
+	Header  http.Header
+	Secrets []string
+	Allow   []string
 
-	// Concurrency, Timeout and Attempts are the worker's options for this
-	// service; zero means the default.
-	Concurrency int
-	Timeout     time.Duration
-	Attempts    int
+	// ServiceOptions are the worker's for this service; a zero one is the
+	// default.
+	workers.ServiceOptions
 }
 
 // runtime is what every service of a process shares.
@@ -45,7 +44,7 @@ type runtime struct {
 // be such an endpoint.
 func (d *Definition) service(r runtime) (workers.Service, error) {
 	if d.URL != "" {
-		return forward.New(d.URL, forward.Options{Header: d.Header, MaxOutput: r.maxOutput, Logger: r.log})
+		return forward.New(d.URL, forward.Options{Header: d.Header, Secrets: d.Secrets, Allow: d.Allow, MaxOutput: r.maxOutput, Logger: r.log})
 	}
 	return command.New(d.Command, command.Options{
 		Dir: d.Dir, Env: slices.Concat(r.env, d.Env), MaxOutput: r.maxOutput, Logger: r.log,
@@ -59,12 +58,4 @@ func (d *Definition) Check() error {
 	}
 	_, err := d.service(runtime{})
 	return err
-}
-
-// options are a worker's that runs this service alone.
-func (d *Definition) options(o workers.Options) workers.Options {
-	o.Concurrency = cmp.Or(d.Concurrency, o.Concurrency)
-	o.Timeout = cmp.Or(d.Timeout, o.Timeout)
-	o.Attempts = cmp.Or(d.Attempts, o.Attempts)
-	return o
 }

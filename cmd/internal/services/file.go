@@ -1,79 +1,42 @@
 package services
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"net/textproto"
 	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
-	"github.com/bellhop-run/bellhop/cmd/internal/config"
+	"github.com/bellhop-run/bellhop/cmd/internal/yamlfile"
 	"github.com/bellhop-run/bellhop/workers"
 	"github.com/bellhop-run/bellhop/workers/command"
-	"go.yaml.in/yaml/v3"
 )
 
 // Load reads the file that BELLHOP_SERVICES names; no name means no services.
 // Nobody else may run the names in taken. The error is a *config.Error that
 // tells the line.
-func Load(path string, taken ...string) ([]Definition, error) {
-	if path == "" {
-		return nil, nil
-	}
-	definitions, err := load(path, taken)
-	if err != nil {
-		return nil, &config.Error{Variable: config.Prefix + "_SERVICES", Value: path, Want: err.Error()}
-	}
-	return definitions, nil
-}
-
-func load(path string, taken []string) ([]Definition, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("name a YAML file that can be read: %w", errors.Unwrap(err)) // whose path is told
-	}
-	dir, err := filepath.Abs(filepath.Dir(path))
-	if err != nil {
-		return nil, err
-	}
-	return parse(text, dir, taken)
+func Load(path string, taken ...string) (definitions []Definition, err error) {
+	err = yamlfile.Load("SERVICES", path, func(text []byte, dir string) (err error) {
+		definitions, err = parse(text, dir, taken)
+		return err
+	})
+	return definitions, err
 }
 
 // parse reads definitions; the directories that they name count from dir.
 func parse(text []byte, dir string, taken []string) ([]Definition, error) {
-	var document, second yaml.Node
-	d := yaml.NewDecoder(bytes.NewReader(text))
-	switch err := d.Decode(&document); {
-	case errors.Is(err, io.EOF): // nothing, or nothing but comments
-		return nil, nil
-	case err != nil:
-		return nil, err
-	}
-	if !errors.Is(d.Decode(&second), io.EOF) {
-		return nil, errors.New("the file holds more than one document: leave out the lines ---")
-	}
-	root := resolve(document.Content[0])
-	if isNull(root) {
-		return nil, nil
-	}
-	all, err := entries(root, "the file", "service names, each with its definition below it")
+	all, err := yamlfile.Parse(text, "service names, each with its definition below it")
 	if err != nil {
 		return nil, err
 	}
 	var definitions []Definition
 	for _, e := range all {
-		if slices.Contains(taken, e.name) {
-			return nil, e.refuse("", "this service is built in: choose another name")
+		if slices.Contains(taken, e.Name) {
+			return nil, e.Refuse("", "this service is built in: choose another name")
 		}
-		if err := workers.CheckService(e.name); err != nil {
-			return nil, e.refuse("", err.Error())
+		if err := workers.CheckService(e.Name); err != nil {
+			return nil, e.Refuse("", err.Error())
 		}
 		d, err := define(e, dir)
 		if err != nil {
@@ -85,73 +48,96 @@ func parse(text []byte, dir string, taken []string) ([]Definition, error) {
 }
 
 // fields are what a definition can say, for the messages.
-const fields = "command, shell, url, dir, env, headers, timeout, attempts, concurrency"
+const fields = "command, shell, url, dir, env, headers, secrets, allow, " +
+	"description, version, concurrency, fleet, rate, priority, timeout, attempts, backoff, max_backoff"
 
 // define reads one definition.
-func define(service entry, dir string) (Definition, error) {
-	d := Definition{Name: service.name}
-	all, err := entries(service.value, "service "+service.name, "one of command, shell and url below it")
+func define(service yamlfile.Entry, dir string) (Definition, error) {
+	d := Definition{Name: service.Name}
+	all, err := yamlfile.Entries(service.Value, "service "+service.Name, "one of command, shell and url below it")
 	if err != nil {
 		return d, err
 	}
-	at := map[string]entry{}
+	at := map[string]yamlfile.Entry{}
 	for _, e := range all {
-		e.service = service.name
-		at[e.name] = e
+		e.Of = service.Name
+		at[e.Name] = e
 		if err := d.read(e); err != nil {
 			return d, err
 		}
 	}
 	var kinds []string
 	for _, kind := range []string{"command", "shell", "url"} {
-		if at[kind].value != nil {
+		if at[kind].Value != nil {
 			kinds = append(kinds, kind)
 		}
 	}
 	switch {
 	case len(kinds) == 0:
-		return d, service.refuse("", "say what it is: one of command, shell and url")
+		return d, service.Refuse("", "say what it is: one of command, shell and url")
 	case len(kinds) > 1:
-		return d, at[kinds[1]].refuse("", "there is "+kinds[0]+" already: keep one of the two")
+		return d, at[kinds[1]].Refuse("", "there is "+kinds[0]+" already: keep one of the two")
 	}
-	for kind, others := range map[string][]string{"url": {"dir", "env"}, "command": {"headers"}, "shell": {"headers"}} {
+	for kind, others := range map[string][]string{"url": {"dir", "env"}, "command": ofURLs, "shell": ofURLs} {
 		for _, other := range others {
-			if kind == kinds[0] && at[other].value != nil {
-				return d, at[other].refuse("", "this means nothing beside "+kind+": leave it out")
+			if kind == kinds[0] && at[other].Value != nil {
+				return d, at[other].Refuse("", "this means nothing beside "+kind+": leave it out")
 			}
 		}
 	}
+	if d.MaxBackoff > 0 && d.MaxBackoff < d.Backoff {
+		return d, at["max_backoff"].Refuse("", "it is less than backoff: make it longer, or leave it out")
+	}
 	if d.URL == "" {
-		d.Dir = absolute(dir, d.Dir)
+		d.Dir = yamlfile.Absolute(dir, d.Dir)
+	}
+	if e := at["secrets"]; e.Value != nil {
+		if err := d.readSecrets(e, dir); err != nil {
+			return d, err
+		}
 	}
 	if _, err := d.service(runtime{}); err != nil {
-		return d, at[kinds[0]].refuse("", err.Error())
+		return d, at[kinds[0]].Refuse("", err.Error())
 	}
 	return d, nil
 }
 
-func absolute(base, dir string) string {
-	if filepath.IsAbs(dir) {
-		return dir
+// ofURLs are the fields that only an endpoint has.
+var ofURLs = []string{"headers", "secrets", "allow"}
+
+// readSecrets reads the file of an endpoint's secrets, one in a line.
+func (d *Definition) readSecrets(e yamlfile.Entry, dir string) error {
+	path, err := e.Text()
+	if err != nil {
+		return err
 	}
-	return filepath.Join(base, dir)
+	text, err := os.ReadFile(yamlfile.Absolute(dir, path))
+	if err != nil {
+		return e.Refuse(path, "name a file that can be read: "+errors.Unwrap(err).Error())
+	}
+	if d.Secrets = strings.Fields(string(text)); len(d.Secrets) == 0 {
+		return e.Refuse(path, "there is no secret in it: write whsec_ and base64, one in a line")
+	}
+	return nil
 }
 
+const wantCommand = "write a list, the program and its arguments, such as [tar, -cf, out.tar]; for a line of shell use shell"
+
 // read takes in one field.
-func (d *Definition) read(e entry) (err error) {
-	switch e.name {
+func (d *Definition) read(e yamlfile.Entry) (err error) {
+	switch e.Name {
 	case "command":
-		d.Command, err = e.list()
+		d.Command, err = e.List(wantCommand)
 	case "shell":
 		var line string
-		line, err = e.text()
+		line, err = e.Text()
 		d.Command = command.Shell(line)
 	case "url":
-		d.URL, err = e.text()
+		d.URL, err = e.Text()
 	case "dir":
-		d.Dir, err = e.text()
+		d.Dir, err = e.Text()
 	case "env":
-		err = e.pairs(func(name, value string) error {
+		err = e.Pairs(func(name, value string) error {
 			if strings.ContainsAny(name+value, "\x00") || strings.Contains(name, "=") {
 				return errors.New("a variable's name holds no =, and neither it nor its value a zero byte")
 			}
@@ -160,45 +146,15 @@ func (d *Definition) read(e entry) (err error) {
 		})
 	case "headers":
 		d.Header = http.Header{}
-		err = e.pairs(func(name, value string) error {
+		err = e.Pairs(func(name, value string) error {
 			d.Header.Add(textproto.CanonicalMIMEHeaderKey(name), value)
 			return nil
 		})
-	case "timeout":
-		d.Timeout, err = e.duration()
-	case "attempts":
-		d.Attempts, err = e.number()
-	case "concurrency":
-		d.Concurrency, err = e.number()
+	case "allow":
+		d.Allow, err = e.List("write a list of addresses and networks, such as [10.0.0.5, 192.168.0.0/16]")
+	case "secrets": // once all is read
 	default:
-		err = e.refuse("", "there is no such field; there are "+fields)
+		return d.readOption(e)
 	}
 	return err
-}
-
-// duration is a field's value; the bounds are the worker's.
-func (e entry) duration() (time.Duration, error) {
-	text, err := e.text()
-	if err != nil {
-		return 0, err
-	}
-	const most = 7 * 24 * time.Hour
-	d, err := time.ParseDuration(text)
-	if err != nil || d < time.Millisecond || d > most {
-		return 0, e.refuse(text, "use a duration from 1ms to 168h, such as 30s, 5m or 1h30m")
-	}
-	return d, nil
-}
-
-func (e entry) number() (int, error) {
-	text, err := e.text()
-	if err != nil {
-		return 0, err
-	}
-	const most = 1000
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 || n > most {
-		return 0, e.refuse(text, fmt.Sprintf("use a whole number from 1 to %d", most))
-	}
-	return n, nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bellhop-run/bellhop/cmd/internal/config"
+	"github.com/bellhop-run/bellhop/workers"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -34,6 +35,13 @@ billing.eu:
   timeout: 10m
   attempts: 5
   concurrency: 2
+  fleet: 6
+  rate: 90/m
+  priority: -3
+  backoff: 2s
+  max_backoff: 1h
+  description: "Sends bills: all of them"
+  version: 1.4.0-rc.1+b2
   dir: sub
   env: {LANG: C, N: 1, EMPTY: "", YES: yes}
 greet:
@@ -44,7 +52,12 @@ crm:
 `, []Definition{
 			{
 				Name: "billing.eu", Command: []string{"./bill.sh", "--fast", "3", "", "true"}, Dir: dir + "/sub",
-				Env: []string{"LANG=C", "N=1", "EMPTY=", "YES=yes"}, Timeout: 10 * time.Minute, Attempts: 5, Concurrency: 2,
+				Env: []string{"LANG=C", "N=1", "EMPTY=", "YES=yes"},
+				ServiceOptions: workers.ServiceOptions{
+					Description: "Sends bills: all of them", Version: "1.4.0-rc.1+b2",
+					Concurrency: 2, Fleet: 6, Rate: 1.5, Priority: -3,
+					Timeout: 10 * time.Minute, Attempts: 5, Backoff: 2 * time.Second, MaxBackoff: time.Hour,
+				},
 			},
 			{Name: "greet", Command: []string{"/bin/sh", "-c", `echo "$TRIGGER_JOB says"; cat`}, Dir: dir},
 			{Name: "crm", URL: "https://crm.example/hook", Header: http.Header{"Authorization": {"Bearer secret"}, "X-Number": {"1"}}},
@@ -97,12 +110,27 @@ func TestMistakes(t *testing.T) {
 		{"timeout for ever", "a:\n  shell: cat\n  timeout: 10000h\n", `a.timeout: "10000h"`},
 		{"attempts", "a:\n  shell: cat\n  attempts: none\n", `line 3: a.attempts: "none": use a whole number from 1 to 1000`},
 		{"concurrency", "a:\n  shell: cat\n  concurrency: 0\n", `line 3: a.concurrency: "0": use a whole number`},
+		{"fleet", "a:\n  shell: cat\n  fleet: 0\n", `line 3: a.fleet: "0": use a whole number from 1 to 1000`},
+		{"rate without a unit", "a:\n  shell: cat\n  rate: 10\n", `line 3: a.rate: "10": use a whole number of runs from 1 to 1000000 per s, m, h or d, such as 10/s`},
+		{"rate of nothing", "a:\n  shell: cat\n  rate: 0/s\n", `line 3: a.rate: "0/s"`},
+		{"rate of a part", "a:\n  shell: cat\n  rate: 0.5/s\n", `line 3: a.rate: "0.5/s"`},
+		{"rate of a year", "a:\n  shell: cat\n  rate: 1/y\n", `line 3: a.rate: "1/y"`},
+		{"rate beyond", "a:\n  shell: cat\n  rate: 1000001/s\n", `line 3: a.rate: "1000001/s"`},
+		{"priority", "a:\n  shell: cat\n  priority: high\n", `line 3: a.priority: "high": use a whole number from -1000 to 1000`},
+		{"backoff", "a:\n  shell: cat\n  backoff: 25h\n", `line 3: a.backoff: "25h": use a duration from 1ms to 24h`},
+		{"backoffs", "a:\n  shell: cat\n  max_backoff: 1s\n  backoff: 2s\n", `line 3: a.max_backoff: it is less than backoff`},
+		{"version", "a:\n  shell: cat\n  version: 1.10\n", `line 3: a.version: "1.10": use a semantic version, three numbers`},
+		{"description", "a:\n  shell: cat\n  description: \"a\\nb\"\n", `line 3: a.description: use one line of at most 1024 bytes`},
 		{"a list of numbers", "a:\n  shell: cat\n  attempts: [1]\n", "line 3: a.attempts: write a text"},
 		{"env as a list", "a:\n  shell: cat\n  env: [A=1]\n", "line 3: a.env: write names and values below it"},
 		{"env of lists", "a:\n  shell: cat\n  env:\n    A: [1]\n", `line 4: a.env.A: write a text after the colon, ""`},
 		{"env null", "a:\n  shell: cat\n  env:\n    A:\n", `line 4: a.env.A: write a text after the colon, ""`},
 		{"env name", "a:\n  shell: cat\n  env: {A=B: c}\n", "line 3: a.env.A=B: a variable's name"},
 		{"env zero", "a:\n  shell: cat\n  env: {A: \"s3cret\\0\"}\n", "line 3: a.env.A: "},
+		{"secrets of a program", "a:\n  shell: cat\n  secrets: f\n", "line 3: a.secrets: this means nothing beside shell"},
+		{"no file of secrets", "a:\n  url: http://b\n  secrets: nowhere\n", `line 3: a.secrets: "nowhere": name a file that can be read`},
+		{"allow a name", "a:\n  url: http://b\n  allow: [b]\n", `line 2: a.url: allow "b": use an address or a network`},
+		{"allow a text", "a:\n  url: http://b\n  allow: 10.0.0.0/8\n", `line 3: a.allow: write a list of addresses and networks`},
 		{"headers of a program", "a:\n  shell: cat\n  headers: {A: b}\n", "line 3: a.headers: this means nothing beside shell"},
 		{"env of an endpoint", "a:\n  url: http://b\n  env: {A: b}\n", "line 3: a.env: this means nothing beside url"},
 		{"a header's value", "a:\n  url: http://b\n  headers: {A: \"s3cret\\n\"}\n", "line 2: a.url: header A"},

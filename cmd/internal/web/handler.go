@@ -4,6 +4,17 @@
 //	/         a page that leads to the others
 //	/healthz  JSON, 200 when every check passes and 503 otherwise
 //	/metrics  for Prometheus
+//
+// and, in those that ring services over HTTP, behind a Guard:
+//
+//	/services  rings them
+//	/runs      shows what comes of it
+//
+// A Guard knows people and programs by tokens, and browsers by sessions that a
+// token began:
+//
+//	program ── Authorization: Bearer ──► Ring, Read, Look, Pages
+//	browser ── token ──► Login ── cookie ──► Pages ──► Logout
 package web
 
 import (
@@ -84,13 +95,13 @@ func health(checks map[string]Check) http.HandlerFunc {
 const page = `<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>%[1]s</title>
 <h1>%[1]s</h1>
-<p><a href="/healthz">healthz</a>: is it well? <a href="/metrics">metrics</a>: how it fares.</p>
+<p><a href="%[2]s/healthz">healthz</a>: is it well? <a href="%[2]s/metrics">metrics</a>: how it fares.</p>
 </html>
 `
 
 func index(title string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
+	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		fmt.Fprintf(w, page, html.EscapeString(title))
+		fmt.Fprintf(w, page, html.EscapeString(title), Prefix(r))
 	}
 }

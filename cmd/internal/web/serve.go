@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -38,6 +39,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       time.Minute,
 		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
 	}
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
@@ -53,6 +55,19 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 		return fmt.Errorf("stop HTTP: %w", errors.Join(err, server.Close()))
 	}
 	return nil
+}
+
+// secure has a listener speak TLS, with the certificate and key of these files;
+// without files it stays as it is.
+func secure(l net.Listener, cert, key string) (net.Listener, error) {
+	if cert == "" {
+		return l, nil
+	}
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return nil, &config.Error{Variable: config.Prefix + "_HTTP_TLS_CERT", Value: cert, Want: "name a certificate that fits its key, both PEM: " + err.Error()}
+	}
+	return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}, MinVersion: tls.VersionTLS12}), nil
 }
 
 // Run serves Handler's routes on addr until ctx is done; where addr is empty,

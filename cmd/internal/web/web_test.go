@@ -72,6 +72,9 @@ func TestHandler(t *testing.T) {
 	if code, body := get(t, h, "/"); code != 200 || !strings.Contains(body, "bellhop &lt;up&gt;") || !strings.Contains(body, `href="/metrics"`) {
 		t.Errorf("index: %d %s", code, body)
 	}
+	if w := ask(h, http.MethodGet, "/", "", "X-Forwarded-Prefix", "/bellhop"); !strings.Contains(w.Body.String(), `href="/bellhop/metrics"`) {
+		t.Errorf("index under a prefix: %s", w.Body)
+	}
 	if code, _ := get(t, h, "/elsewhere"); code != 404 {
 		t.Errorf("elsewhere: %d", code)
 	}

@@ -5,25 +5,48 @@ package wiring
 import (
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/bellhop-run/bellhop/cmd/internal/config"
+	"github.com/bellhop-run/bellhop/cmd/internal/telemetry"
 	"github.com/bellhop-run/bellhop/cmd/internal/web"
 	"github.com/bellhop-run/bellhop/scheduler"
+	"github.com/bellhop-run/bellhop/workers"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Scheduler makes a scheduler as c says. The connection must be unbuffered;
-// embedded says that its server lives in this process.
-func Scheduler(nc *nats.Conn, c config.Config, embedded bool, log *slog.Logger) (*scheduler.Scheduler, error) {
-	return scheduler.New(nc, scheduler.Options{
-		Namespace: c.Namespace,
-		Replicas:  c.Replicas,
-		Grace:     c.Grace,
-		Keep:      c.Keep,
-		KeepBytes: int64(c.KeepBytes),
-		Embedded:  embedded,
-		Logger:    log,
+// Options are what a scheduler is told beside the configuration.
+type Options struct {
+	// Embedded says that the connection's server lives in this process.
+	Embedded bool
+	Tracing  *telemetry.Tracing
+	Logger   *slog.Logger
+}
+
+// Scheduler makes a scheduler as c says, and the dispatcher that it rings with.
+// The connection must be unbuffered.
+func Scheduler(nc *nats.Conn, c config.Config, o Options) (*scheduler.Scheduler, *workers.Dispatcher, error) {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, nil, err
+	}
+	d := workers.NewDispatcher(js, c.Namespace)
+	o.Tracing.Carry(d)
+	s, err := scheduler.New(nc, scheduler.Options{
+		Namespace:  c.Namespace,
+		Replicas:   c.Replicas,
+		Grace:      c.Grace,
+		Keep:       c.Keep,
+		KeepBytes:  int64(c.KeepBytes),
+		History:    int64(c.History),
+		HistoryAge: time.Duration(c.HistoryAge),
+		Embedded:   o.Embedded,
+		Dispatcher: d,
+		Trace:      o.Tracing.Trigger(),
+		Logger:     o.Logger,
 	})
+	return s, d, err
 }
 
 // Checks are a scheduler's part of /healthz: it has its server, and it leads or

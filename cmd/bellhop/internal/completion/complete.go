@@ -11,10 +11,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/bench"
+	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/screen"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/services"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/session"
 	"github.com/bellhop-run/bellhop/scheduler"
@@ -63,6 +66,9 @@ func (c *Complete) Run(ctx context.Context, s *session.Session, command *kong.Co
 
 // names asks for the names that begin with what is typed.
 func names(ctx context.Context, s *session.Session, kind string, p place) []Word {
+	if kind == "bench" {
+		return benches(p)
+	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	ctx, link, err := s.Connect(ctx)
@@ -84,12 +90,29 @@ func names(ctx context.Context, s *session.Session, kind string, p place) []Word
 				break
 			}
 		}
+	case "letter":
+		for l, err := range link.Jobs.Letters(ctx, scheduler.LetterFilter{Limit: most}) {
+			if err != nil || !add(strconv.FormatUint(l.ID, 10), l.Service+": "+screen.OneLine(l.Reason)) {
+				break
+			}
+		}
 	case "service":
 		known := services.Known(ctx, link)
 		for _, name := range known {
 			if !add(name, "") {
 				break
 			}
+		}
+	}
+	return all
+}
+
+// benches are known without asking anybody.
+func benches(p place) []Word {
+	var all []Word
+	for _, b := range bench.All() {
+		if strings.HasPrefix(b.Name, p.word) {
+			all = append(all, Word{p.glue + b.Name, b.About})
 		}
 	}
 	return all

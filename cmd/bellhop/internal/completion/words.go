@@ -110,7 +110,7 @@ func (p *place) flag(typed string) *kong.Flag {
 	return nil
 }
 
-// kind says what the word is the name of ("job", "service"), as the tag
+// kind says what the word is the name of ("job", "service", "letter", "bench"), as the tag
 // "complete" of its flag or argument does; empty if of nothing.
 func (p *place) kind() string {
 	if p.value != nil {
@@ -147,6 +147,11 @@ func (p *place) fixed() []Word {
 	case p.value != nil:
 		if p.value.Enum != "" {
 			for _, value := range p.value.EnumSlice() {
+				add(value, "")
+			}
+		}
+		if some := p.value.Tag.Get("suggest"); some != "" { // others may be given, too
+			for value := range strings.SplitSeq(some, ",") {
 				add(value, "")
 			}
 		}

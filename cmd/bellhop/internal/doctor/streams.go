@@ -21,7 +21,7 @@ func (d *doctor) streams(ctx context.Context) {
 	ns := d.link.Namespace
 	told := false
 	for _, name := range []string{
-		ns.TriggersStream(), ns.RingsStream(), ns.RunsStream(), ns.DeadStream(), "KV_" + ns.JobsBucket(), "KV_" + ns.StateBucket(),
+		ns.TriggersStream(), ns.RingsStream(), ns.RunsStream(), ns.DeadStream(), ns.ChangesStream(), "KV_" + ns.JobsBucket(), "KV_" + ns.StateBucket(),
 	} {
 		what := "stream"
 		if strings.HasPrefix(name, "KV_") {

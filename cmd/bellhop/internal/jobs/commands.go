@@ -16,6 +16,7 @@ import (
 type Commands struct {
 	Create     Create     `cmd:"" help:"Make a job, or many from a file."`
 	Put        Put        `cmd:"" help:"Make jobs, or replace those that exist whole."`
+	Apply      Apply      `cmd:"" help:"Make, replace and leave alone, as a file of many jobs says."`
 	Update     Update     `cmd:"" help:"Change what is said of a job, and leave the rest."`
 	Get        Get        `cmd:"" help:"Show jobs."`
 	List       List       `cmd:"" aliases:"ls" help:"List jobs."`
@@ -24,6 +25,9 @@ type Commands struct {
 	Deactivate Deactivate `cmd:"" help:"Stop jobs until they are activated."`
 	Run        Run        `cmd:"" help:"Ring a job's service now, and print the run's id."`
 	Next       Next       `cmd:"" help:"Show when a job, or any schedule, is due."`
+	Log        Log        `cmd:"" help:"Show who has changed which job, when and how."`
+	History    History    `cmd:"" help:"Show a job's revisions, as far as they are kept."`
+	Restore    Restore    `cmd:"" help:"Make a job what it was at an earlier revision."`
 }
 
 // Changed is printed by the commands that change jobs.

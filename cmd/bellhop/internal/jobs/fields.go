@@ -26,8 +26,8 @@ type Fields struct {
 	Missed      *string             `group:"Policy" enum:"skip,once,all" placeholder:"skip|once|all" help:"What becomes of runs that fell due while no scheduler ran."`
 	Overlap     *string             `group:"Policy" enum:"allow,skip,queue,replace" placeholder:"allow|skip|queue|replace" help:"What happens when a run of the job is still under way."`
 	History     *string             `group:"Policy" enum:"all,failures,none" placeholder:"all|failures|none" help:"Which runs leave a record."`
-	OnSuccess   *string             `group:"Policy" placeholder:"SERVICE|job:NAME" help:"What is rung after a run that went well."`
-	OnFailure   *string             `group:"Policy" placeholder:"SERVICE|job:NAME" help:"What is rung after one that did not."`
+	OnSuccess   *string             `group:"Policy" placeholder:"SERVICE|job:NAME" help:"What is rung after a run that went well, with its output."`
+	OnFailure   *string             `group:"Policy" placeholder:"SERVICE|job:NAME" help:"What is rung after one that failed for good, with its error."`
 }
 
 // apply changes a job as the flags say, and gives the top-level fields that

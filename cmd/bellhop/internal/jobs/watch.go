@@ -5,12 +5,14 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/output"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/session"
 	"github.com/bellhop-run/bellhop/kv"
 	"github.com/bellhop-run/bellhop/scheduler"
 	"github.com/bellhop-run/bellhop/workers"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // watch follows the definitions: each that changes is printed anew.
@@ -40,16 +42,28 @@ func (w *watch) run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	err := w.bucket.Watch(ctx, w.after, func(e kv.Entry[[]byte]) {
-		if err := w.changed(ctx, e); err != nil && ctx.Err() == nil {
-			cancel(err)
+	for {
+		err := w.bucket.Watch(ctx, w.after, func(e kv.Entry[[]byte]) {
+			if err := w.changed(ctx, e); err != nil && ctx.Err() == nil {
+				cancel(err)
+			}
+			w.after = e.Revision
+		}, func() {})
+		switch cause := context.Cause(ctx); {
+		case cause != nil && !errors.Is(cause, context.Canceled):
+			return cause
+		case cause != nil || errors.Is(err, jetstream.ErrStreamNotFound):
+			return err
 		}
-	}, func() {})
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
-		return cause
+		select { // NATS was away
+		case <-ctx.Done():
+		case <-time.After(watchPause):
+		}
 	}
-	return err
 }
+
+// watchPause is before the bucket is watched again.
+const watchPause = 250 * time.Millisecond
 
 func (w *watch) changed(ctx context.Context, e kv.Entry[[]byte]) error {
 	name, err := workers.Unescape(e.Key)

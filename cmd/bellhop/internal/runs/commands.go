@@ -20,6 +20,9 @@ import (
 type Commands struct {
 	List List `cmd:"" aliases:"ls" help:"List runs, the newest first."`
 	Get  Get  `cmd:"" help:"Show every attempt of a run, with its output."`
+	Logs Logs `cmd:"" help:"Show what a run has logged; -f goes on until it ends."`
+
+	Cancel Cancel `cmd:"" help:"Cancel runs, whether they run or wait."`
 }
 
 // filter are the flags that choose runs.
@@ -36,14 +39,18 @@ func (f filter) filter() workers.RunFilter {
 // List is bellhop run list.
 type List struct {
 	filter
-	Since string `placeholder:"TIME" help:"Finished since then: 2h (ago), 09:00, or a time."`
-	Until string `placeholder:"TIME" help:"Finished by then."`
-	Limit int    `default:"20" placeholder:"N" help:"So many at most (${default}); 0 is all."`
+	Active bool   `help:"Runs that are under way, with their progress."`
+	Since  string `placeholder:"TIME" help:"Finished since then: 2h (ago), 09:00, or a time."`
+	Until  string `placeholder:"TIME" help:"Finished by then."`
+	Limit  int    `default:"20" placeholder:"N" help:"So many at most (${default}); 0 is all."`
 	output.Flag
 }
 
 // Run lists.
 func (c *List) Run(ctx context.Context, s *session.Session) error {
+	if c.Active {
+		return c.active(ctx, s)
+	}
 	f := c.filter.filter()
 	for _, bound := range []struct {
 		flag, text string
@@ -96,31 +103,52 @@ func (c *Get) Run(ctx context.Context, s *session.Session) error {
 		return err
 	}
 	defer link.Close()
-	history, err := workers.OpenHistory(ctx, link.JS, link.Namespace)
+	attempts, err := known(ctx, link, c.ID)
 	if err != nil {
 		return err
 	}
-	var attempts []*workers.Run
-	for r, err := range history.Runs(ctx, workers.RunFilter{Run: c.ID}) {
-		if err != nil {
-			return err
-		}
-		attempts = append(attempts, r)
-	}
-	if len(attempts) == 0 {
-		return &session.Failure{
-			Code: session.ExitNotFound, Err: fmt.Errorf("there is no record of a run %q", c.ID),
-			Hint: "it has not finished an attempt yet, its record has aged out, or its job keeps none; bellhop service list shows what waits",
-		}
-	}
 	p := output.New(s.Out, c.Output, kind)
-	slices.Reverse(attempts)
 	for _, r := range attempts {
 		if err := p.Print(r); err != nil {
 			return err
 		}
 	}
 	return p.Close()
+}
+
+// known are a run's attempts, the first one first and what is under way last.
+func known(ctx context.Context, link *session.Link, id string) ([]*workers.Run, error) {
+	active, _, err := workers.Active(ctx, link.NC, link.Namespace, workers.ActiveFilter{Run: id})
+	if err != nil {
+		return nil, err
+	}
+	history, err := workers.OpenHistory(ctx, link.JS, link.Namespace) // after the workers: an end is seen rather twice than never
+	if err != nil {
+		return nil, err
+	}
+	var attempts []*workers.Run
+	for r, err := range history.Runs(ctx, workers.RunFilter{Run: id}) {
+		if err != nil {
+			return nil, err
+		}
+		attempts = append(attempts, r)
+	}
+	slices.Reverse(attempts)
+	for _, a := range active {
+		ended := func(r *workers.Run) bool {
+			return r.Worker == a.Worker && r.Attempt == a.Attempt && !r.Started.Before(a.Started)
+		}
+		if a.Attempt == 0 || !slices.ContainsFunc(attempts, ended) {
+			attempts = append(attempts, record(a))
+		}
+	}
+	if len(attempts) == 0 {
+		return nil, &session.Failure{
+			Code: session.ExitNotFound, Err: fmt.Errorf("there is no record of a run %q, and no worker has it", id),
+			Hint: "it waits for a worker, its record has aged out, or its job keeps none; bellhop service list shows what waits",
+		}
+	}
+	return attempts, nil
 }
 
 // Watch is bellhop watch.

@@ -2,7 +2,6 @@ package runs
 
 import (
 	"encoding/json"
-	"strconv"
 	"time"
 
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/clock"
@@ -17,11 +16,11 @@ var kind = output.Kind[*workers.Run]{
 		{Title: "RUN", Text: func(r *workers.Run) string { return r.Run }},
 		{Title: "JOB", Text: func(r *workers.Run) string { return screen.JobName(r.Job) }},
 		{Title: "SERVICE", Text: func(r *workers.Run) string { return r.Service }},
-		{Title: "FINISHED", Text: func(r *workers.Run) string { return clock.Show(r.Finished, time.Now()) }},
+		{Title: "FINISHED", Text: finished},
 		{Title: "OUTCOME", Text: func(r *workers.Run) string { return r.Outcome }},
-		{Title: "TRY", Text: func(r *workers.Run) string { return strconv.Itoa(r.Attempt) }},
+		{Title: "TRY", Text: func(r *workers.Run) string { return try(workers.ActiveRun{Attempt: r.Attempt}) }},
 		{Title: "LATE", Text: late},
-		{Title: "TOOK", Text: func(r *workers.Run) string { return screen.Short(r.Duration()) }},
+		{Title: "TOOK", Text: took},
 		{Title: "CHANNEL", Wide: true, Text: func(r *workers.Run) string { return r.Channel }},
 		{Title: "WORKER", Wide: true, Text: func(r *workers.Run) string { return r.Worker }},
 		{Title: "OUTPUT", Wide: true, Text: func(r *workers.Run) string { return r.Output }},
@@ -29,6 +28,23 @@ var kind = output.Kind[*workers.Run]{
 	},
 	Name: func(r *workers.Run) string { return r.Run },
 	JSON: func(r *workers.Run) ([]byte, error) { return json.Marshal(r) },
+}
+
+func finished(r *workers.Run) string {
+	if r.Finished.IsZero() { // it is under way
+		return "-"
+	}
+	return clock.Show(r.Finished, time.Now())
+}
+
+func took(r *workers.Run) string {
+	switch {
+	case r.Finished.IsZero() && r.Started.IsZero():
+		return "-"
+	case r.Finished.IsZero():
+		return screen.Short(time.Since(r.Started))
+	}
+	return screen.Short(r.Duration())
 }
 
 func late(r *workers.Run) string {

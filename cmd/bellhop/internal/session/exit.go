@@ -19,7 +19,7 @@ const (
 	ExitOK          = process.ExitOK
 	ExitFailed      = process.ExitFailed // any error that has no code of its own
 	ExitUsage       = process.ExitConfig // the command, a definition or the configuration cannot be right
-	ExitNotFound    = 3                  // there is no such job, service or run
+	ExitNotFound    = 3                  // there is no such job, service, run or dead letter
 	ExitConflict    = 4                  // it exists already, or somebody else has changed it
 	ExitUnavailable = 5                  // NATS, a leading scheduler or a worker cannot be reached
 	ExitRunFailed   = 6                  // the service was run, and failed
@@ -30,7 +30,7 @@ const ExitCodes = `Exit codes:
   0  done
   1  any error that is not below
   2  the command, a definition or the configuration cannot be right
-  3  there is no such job, service or run
+  3  there is no such job, service, run or dead letter
   4  it exists already, or somebody else has changed it meanwhile
   5  NATS, a leading scheduler or a worker cannot be reached
   6  the service was run, and failed

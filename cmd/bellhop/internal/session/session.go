@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"os/user"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -85,9 +87,18 @@ func (s *Session) Connect(ctx context.Context) (context.Context, *Link, error) {
 			cancel()
 		}
 	})
-	jobs := scheduler.NewClient(nc, c.Namespace)
+	jobs := scheduler.NewClient(nc, c.Namespace).With(scheduler.Terms{By: person(), Via: workers.ChannelCLI})
 	jobs.Patience = max(s.Wait, time.Millisecond)
 	return ctx, &Link{NC: nc, JS: js, Namespace: c.Namespace, Jobs: jobs, cancel: cancel}, nil
+}
+
+// person is who types, as far as the machine knows.
+func person() string {
+	host, _ := os.Hostname() // who, at least, is better than nothing
+	if u, err := user.Current(); err == nil {
+		return strings.TrimSuffix(u.Username+"@"+host, "@")
+	}
+	return host
 }
 
 // Denied is the first permission that the server has refused, if any.

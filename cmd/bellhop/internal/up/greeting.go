@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/bellhop-run/bellhop/cmd/internal/config"
+	"github.com/bellhop-run/bellhop/cmd/internal/web"
 	"github.com/bellhop-run/bellhop/scheduler"
 	"github.com/bellhop-run/bellhop/workers"
 )
@@ -17,7 +18,8 @@ type greeting struct {
 	command  string // how this program was called
 	server   string // where clients connect
 	dir      string // of the embedded server, "" if there is none
-	http     string // address, "" if there is none
+	http     string // URL, "" if there is none
+	shut     bool   // it rings no services
 	services []string
 	demo     []scheduler.Job
 }
@@ -35,7 +37,12 @@ func (g greeting) String() string {
 		row("NATS", "%s", g.server)
 	}
 	if g.http != "" {
-		row("HTTP", "http://%s with /healthz and /metrics", g.http)
+		row("HTTP", "%s with the dashboard, /api/v1, /healthz and /metrics", g.http)
+		if g.shut {
+			row("", "nobody is let in there: %s", web.ShutHint)
+		} else {
+			row("", "POST /services/NAME rings, GET /runs/ID tells")
+		}
 	}
 	row("services", "%s", strings.Join(g.services, ", "))
 	for i, job := range g.demo {

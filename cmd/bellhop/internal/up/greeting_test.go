@@ -13,14 +13,15 @@ import (
 func TestGreeting(t *testing.T) {
 	now := time.Date(2026, 12, 7, 9, 0, 0, 0, time.Local)
 	g := greeting{
-		config: config.Config{}, command: "bellhop", server: config.DefaultURL, dir: "/d", http: "127.0.0.1:8080",
+		config: config.Config{}, command: "bellhop", server: config.DefaultURL, dir: "/d", http: "http://127.0.0.1:8080",
 		services: []string{"log-input", "echo"}, demo: demoJobs(now),
 	}
 	want := `Bellhop ` + workers.Version + `
 
   NATS      nats://127.0.0.1:4222, embedded
   data      /d, synced at every write
-  HTTP      http://127.0.0.1:8080 with /healthz and /metrics
+  HTTP      http://127.0.0.1:8080 with the dashboard, /api/v1, /healthz and /metrics
+            POST /services/NAME rings, GET /runs/ID tells
   services  log-input, echo
   jobs      My Sample      every 2s         rings log-input
             On the minute  cron * * * * *   rings echo

@@ -8,7 +8,8 @@
 //	           │   worker ──► log-input, echo ──► the screen │
 //	           └─────────────────────────────────────────────┘
 //
-// Services that BELLHOP_SERVICES defines run beside log-input and echo.
+// Services that BELLHOP_SERVICES defines run beside log-input and echo, and the
+// channels of BELLHOP_CHANNELS beside all of it.
 // Where the configuration names a NATS server, none is embedded.
 package up
 
@@ -17,15 +18,18 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"time"
 
+	"github.com/bellhop-run/bellhop/channels"
+	httpchannel "github.com/bellhop-run/bellhop/channels/http"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/embedded"
 	"github.com/bellhop-run/bellhop/cmd/bellhop/internal/screen"
+	"github.com/bellhop-run/bellhop/cmd/internal/bridge"
 	"github.com/bellhop-run/bellhop/cmd/internal/config"
 	"github.com/bellhop-run/bellhop/cmd/internal/connect"
 	"github.com/bellhop-run/bellhop/cmd/internal/process"
 	"github.com/bellhop-run/bellhop/cmd/internal/services"
+	"github.com/bellhop-run/bellhop/cmd/internal/telemetry"
 	"github.com/bellhop-run/bellhop/cmd/internal/web"
 	"github.com/bellhop-run/bellhop/cmd/internal/wiring"
 	"github.com/bellhop-run/bellhop/scheduler"
@@ -55,7 +59,15 @@ func Run(ctx context.Context, c config.Config, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	u := &up{config: c, o: o, services: definitions, screen: screen.New(o.Out, o.Colour)}
+	taken := []string{stock.LogInput, stock.Echo}
+	for _, d := range definitions {
+		taken = append(taken, d.Name)
+	}
+	plan, err := bridge.Load(c.Channels, o.Logger, taken...)
+	if err != nil {
+		return err
+	}
+	u := &up{config: c, o: o, services: definitions, channels: plan, screen: screen.New(o.Out, o.Colour)}
 	defer func() { err = errors.Join(err, u.close()) }()
 	if err = u.open(ctx); err == nil {
 		err = u.run(ctx)
@@ -72,9 +84,10 @@ type up struct {
 	config   config.Config
 	o        Options
 	services []services.Definition
+	channels *bridge.Plan
 	screen   *screen.Screen
 
-	http   net.Listener     // nil: no HTTP
+	http   *web.Front       // nil: no HTTP
 	server *embedded.Server // nil: NATS is elsewhere
 	// The scheduler has a connection of its own: what it publishes must not be
 	// buffered, what a worker publishes should.
@@ -89,10 +102,8 @@ func (u *up) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if u.config.HTTPAddr != "" {
-		if u.http, err = web.Listen(ctx, u.config.HTTPAddr); err != nil {
-			return err
-		}
+	if u.http, err = web.Open(ctx, u.config); err != nil {
+		return err
 	}
 	var inside nats.InProcessConnProvider
 	if !outside {
@@ -125,29 +136,41 @@ func (u *up) close() error {
 		errs = append(errs, u.server.Stop())
 	}
 	if u.http != nil {
-		if err := u.http.Close(); !errors.Is(err, net.ErrClosed) { // who served has closed it
-			errs = append(errs, err)
-		}
+		errs = append(errs, u.http.Close())
 	}
 	return errors.Join(errs...)
 }
 
 func (u *up) run(ctx context.Context) error {
-	s, err := wiring.Scheduler(u.schedulerConn, u.config, u.server != nil, u.o.Logger)
+	traces, err := telemetry.Start(ctx, "bellhop", u.o.Logger)
 	if err != nil {
 		return err
 	}
-	o := workers.Options{Namespace: u.config.Namespace, Logger: u.o.Logger, OnRun: u.screen.Run}
+	defer traces.Stop()
+	s, rings, err := wiring.Scheduler(u.schedulerConn, u.config, wiring.Options{
+		Embedded: u.server != nil, Tracing: traces, Logger: u.o.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	o := workers.Options{
+		Namespace: u.config.Namespace, Concurrency: services.Concurrency + u.channels.Concurrency(), Logger: u.o.Logger, OnRun: u.screen.Run,
+	}
 	crew, err := services.NewCrew(u.workerConn, o, u.o.Logger, u.services...)
 	if err != nil {
 		return err
 	}
 	defer process.Abandon(crew.Kill)()
-	w := workers.New(u.workerConn, o)
-	stock.Register(w, u.o.Logger)
-	crew.Add(w)
+	stock.Register(crew.Worker, u.o.Logger)
+	u.channels.Register(crew)
+	traces.Use(crew)
 
-	mux, err := web.Handler("bellhop up", wiring.Checks(u.schedulerConn, s), s, crew)
+	channel := httpchannel.New(httpchannel.Options{Caller: web.Caller, Logger: u.o.Logger})
+	checks := wiring.Checks(u.schedulerConn, s)
+	if !u.channels.Empty() {
+		checks["channels"] = u.channels.Check()
+	}
+	mux, err := web.Handler("bellhop up", checks, append(u.channels.Collectors(), s, rings, crew, channel.Meter())...)
 	if err != nil {
 		return err
 	}
@@ -155,14 +178,21 @@ func (u *up) run(ctx context.Context) error {
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.Run(running) })
 	if u.http != nil {
-		group.Go(func() error { return web.Serve(running, u.http, mux) })
+		jobs, err := wiring.Jobs(u.workerConn, u.config.Namespace, u.http, u.o.Logger)
+		if err != nil {
+			return err
+		}
+		group.Go(func() error { return jobs.Run(running) })
+		group.Go(func() error { return u.http.Serve(running, web.Site{Mux: mux, Rings: channel, Jobs: jobs}) })
+		group.Go(func() error { return channel.Run(running, rings) })
+		group.Go(func() error { return channels.Serve(running, u.workerConn, u.config.Namespace, channel.Meter()) })
 	}
 	group.Go(func() error {
 		// The runs come after the greeting.
 		if err := u.greet(running, s); err != nil {
 			return err
 		}
-		return crew.Run(running)
+		return u.channels.Run(running, u.workerConn, u.config.Namespace, rings, crew.Run)
 	})
 	group.Go(func() error {
 		<-running.Done()
@@ -181,6 +211,7 @@ func (u *up) greet(ctx context.Context, s *scheduler.Scheduler) error {
 	for _, d := range u.services {
 		g.services = append(g.services, d.Name)
 	}
+	g.services = append(g.services, u.channels.Services()...)
 	if u.server != nil {
 		g.server, g.dir = u.server.URL(), u.server.Dir()
 		select {
@@ -190,7 +221,7 @@ func (u *up) greet(ctx context.Context, s *scheduler.Scheduler) error {
 		}
 	}
 	if u.http != nil {
-		g.http = u.http.Addr().String()
+		g.http, g.shut = u.http.URL(), u.http.Shut()
 	}
 	if u.o.Demo {
 		g.demo = demoJobs(time.Now())
