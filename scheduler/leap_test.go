@@ -7,7 +7,6 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/bellhop-run/bellhop/kv/natstest"
 	"github.com/nats-io/nats.go"
@@ -82,7 +81,6 @@ func TestLeap(t *testing.T) {
 // meet plays it with a leap of this length, and counts the numbers that are
 // doubled and the stale messages that were refused.
 func meet(t *testing.T, leap int) (doubled, stale int) {
-	t.Cleanup(func() { time.Sleep(time.Second) }) // what the server has begun must end in the bubble
 	srv := natstest.Start(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -59,7 +59,6 @@ func TestRecoveryByCutting(t *testing.T) {
 // play plays the history with one cut and compares the log with the oracle.
 func play(t *testing.T, r relief, s *scissors) {
 	synctest.Test(t, func(t *testing.T) {
-		t.Cleanup(func() { time.Sleep(time.Second) }) // as inBubble does
 		s.cuts = make(chan *wire, 1)
 		h := newHouse(t)
 		c := &crew{house: h, relief: r, scissors: s, done: make(chan struct{}), mates: map[*wire]*mate{}}

@@ -56,9 +56,6 @@ func newHouse(t *testing.T) *house {
 func inBubble(t *testing.T, f func(h *house)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		// Last of all: the client library's subscriptions look again after a
-		// while whether they are drained, and a bubble's end waits for nobody.
-		t.Cleanup(func() { time.Sleep(time.Second) })
 		h := open(t)
 		h.client, h.url = &http.Client{Transport: direct{h.rest}}, "http://bellhop.test"
 		f(h)

@@ -42,9 +42,6 @@ func newHouse(t testing.TB) *house {
 // inBubble runs a test on fake time, which starts at midnight, 2000-01-01 UTC.
 func inBubble(t *testing.T, f func(h *house)) {
 	synctest.Test(t, func(t *testing.T) {
-		// Last of all: the client library's subscriptions look again after a
-		// while whether they are drained, and a bubble's end waits for nobody.
-		t.Cleanup(func() { time.Sleep(time.Second) })
 		f(newHouse(t))
 	})
 }
