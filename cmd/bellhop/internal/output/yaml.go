@@ -67,8 +67,10 @@ func readNode(d *json.Decoder) (*yaml.Node, error) {
 	return scalar("!!null", "null")
 }
 
-// maxExpanded bounds what the aliases of a YAML text may grow to.
-const maxExpanded = 64 << 20
+// A text of n bytes may grow to roomFor(n) of JSON: eight times as many are enough
+// for anything that is written out (quoted and escaped, a byte takes six), and the
+// rest is for what its aliases repeat.
+func roomFor(n int) int { return 8*n + 1<<20 }
 
 // FromYAML gives the documents of a YAML text as JSON. Dates stay the texts
 // that they are.
@@ -86,7 +88,7 @@ func FromYAML(data []byte) ([]json.RawMessage, error) {
 		if len(doc.Content) == 0 || doc.Content[0].Tag == "!!null" {
 			continue // nothing between two ---
 		}
-		b, err := appendNode(nil, doc.Content[0], 0)
+		b, err := expansion{roomFor(len(data))}.appendNode(nil, doc.Content[0], 0)
 		if err != nil {
 			return nil, fmt.Errorf("read YAML: %w", err)
 		}
@@ -94,16 +96,19 @@ func FromYAML(data []byte) ([]json.RawMessage, error) {
 	}
 }
 
-func appendNode(b []byte, n *yaml.Node, depth int) ([]byte, error) {
+// expansion writes nodes as JSON, with what their aliases repeat, up to a bound.
+type expansion struct{ limit int }
+
+func (e expansion) appendNode(b []byte, n *yaml.Node, depth int) ([]byte, error) {
 	const deepest = 200 // also where an alias holds itself
-	if len(b) > maxExpanded || depth > deepest {
+	if len(b) > e.limit || depth > deepest {
 		return nil, fmt.Errorf("line %d: too large or nested too deeply", n.Line)
 	}
 	switch n.Kind {
 	case yaml.AliasNode:
-		return appendNode(b, n.Alias, depth+1)
+		return e.appendNode(b, n.Alias, depth+1)
 	case yaml.SequenceNode, yaml.MappingNode:
-		return appendParts(b, n, depth)
+		return e.appendParts(b, n, depth)
 	}
 	var v any = n.Value
 	switch n.ShortTag() {
@@ -121,7 +126,7 @@ func appendNode(b []byte, n *yaml.Node, depth int) ([]byte, error) {
 	return append(b, j...), err
 }
 
-func appendParts(b []byte, n *yaml.Node, depth int) ([]byte, error) {
+func (e expansion) appendParts(b []byte, n *yaml.Node, depth int) ([]byte, error) {
 	if n.Kind == yaml.SequenceNode {
 		b = append(b, '[')
 		for i, item := range n.Content {
@@ -129,7 +134,7 @@ func appendParts(b []byte, n *yaml.Node, depth int) ([]byte, error) {
 				b = append(b, ',')
 			}
 			var err error
-			if b, err = appendNode(b, item, depth+1); err != nil {
+			if b, err = e.appendNode(b, item, depth+1); err != nil {
 				return nil, err
 			}
 		}
@@ -148,7 +153,7 @@ func appendParts(b []byte, n *yaml.Node, depth int) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if b, err = appendNode(append(append(b, j...), ':'), value, depth+1); err != nil {
+		if b, err = e.appendNode(append(append(b, j...), ':'), value, depth+1); err != nil {
 			return nil, err
 		}
 	}
