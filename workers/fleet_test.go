@@ -214,6 +214,7 @@ func TestAFrozenWorkerLosesItsTurn(t *testing.T) {
 			ok(t, f.nc.Publish("go.first", nil))
 			equal(t, "heir", f.await("ends first: <nil>"), heir)
 
+			f.settled(t) // it has the job's turn a little longer than its service runs
 			ring("second")
 			dies := f.await("begins second attempt 1")
 			f.kill(dies)
