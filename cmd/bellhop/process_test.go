@@ -5,10 +5,12 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/bellhop-run/bellhop/cmd/internal/processtest"
@@ -18,6 +20,13 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
+	// Who was started in the background ignores these, and would hand that on to
+	// whatever the tests start, and interrupt.
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGHUP} {
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
+	}
 	path, remove, err := processtest.Build(".")
 	if err != nil {
 		panic(err)
