@@ -1,6 +1,7 @@
 package command
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"sync"
@@ -45,19 +46,35 @@ func (s *stopping) wait() {
 	}
 }
 
-// groups are those that run.
+// groups are those that run. Who kills them all leaves none behind that is just
+// starting, and lets none start any more.
 type groups struct {
+	starting sync.RWMutex // held while a group starts, and by who kills all
+	killed   bool
+
 	mu  sync.Mutex
 	all map[*group]bool
 }
 
-func (s *groups) add(g *group) {
+var errKilled = errors.New("all programs were killed")
+
+// start starts a group and keeps it until it is removed.
+func (s *groups) start(g *group) error {
+	s.starting.RLock()
+	defer s.starting.RUnlock()
+	if s.killed {
+		return errKilled
+	}
+	if err := g.cmd.Start(); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.all == nil {
 		s.all = make(map[*group]bool)
 	}
 	s.all[g] = true
+	return nil
 }
 
 func (s *groups) remove(g *group) {
@@ -67,6 +84,9 @@ func (s *groups) remove(g *group) {
 }
 
 func (s *groups) kill() {
+	s.starting.Lock()
+	defer s.starting.Unlock()
+	s.killed = true
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for g := range s.all {

@@ -127,10 +127,9 @@ func (p *Program) Serve(ctx context.Context, t *workers.Trigger) ([]byte, error)
 		stop = g.stop(p.grace(ctx))
 		return nil
 	}
-	if err := cmd.Start(); err != nil {
+	if err := p.groups.start(g); err != nil {
 		return nil, startError(err)
 	}
-	p.groups.add(g)
 	err := cmd.Wait()
 	if stop != nil {
 		stop.wait()
@@ -155,7 +154,7 @@ func (p *Program) Serve(ctx context.Context, t *workers.Trigger) ([]byte, error)
 	return out.kept, nil
 }
 
-// Kill ends all runs that are under way, at once.
+// Kill ends all runs that are under way, at once, and lets no other begin.
 func (p *Program) Kill() { p.groups.kill() }
 
 // grace is how long a program may take to end once its context has.

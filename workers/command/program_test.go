@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -212,6 +213,26 @@ func TestKill(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	p.Kill() // nobody is there
+}
+
+// TestKillWhileStarting leaves none that has just started, and none starts afterwards.
+func TestKillWhileStarting(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for range 30 {
+		p := script(t, command.Options{Grace: time.Millisecond}, "exec sleep 1000")
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				if _, err := p.Serve(ctx, &workers.Trigger{}); err == nil || ctx.Err() != nil {
+					t.Errorf("it was not killed: %v", err)
+				}
+			})
+		}
+		time.Sleep(time.Duration(rand.IntN(int(4 * time.Millisecond)))) // to meet them anywhere
+		p.Kill()
+		all.Wait()
+	}
 }
 
 // TestEndedContext starts nothing.
