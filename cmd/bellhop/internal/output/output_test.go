@@ -104,6 +104,7 @@ func TestYAMLRefused(t *testing.T) {
 		bomb += fmt.Sprintf("a%d: &a%d [*a%d, *a%d]\n", i+1, i+1, i, i)
 	}
 	for name, text := range map[string]string{
+		"a small bomb":     strings.Join(strings.Split(bomb, "\n")[:20], "\n"), // 5 MiB
 		"broken":           "a: [1",
 		"a bomb":           bomb,
 		"an alias in self": "a: &x\n  b: *x\n",
@@ -113,6 +114,14 @@ func TestYAMLRefused(t *testing.T) {
 	} {
 		if docs, err := FromYAML([]byte(text)); err == nil {
 			t.Errorf("%s is taken: %.80s", name, docs)
+		}
+	}
+	for name, text := range map[string]string{
+		"what aliases repeat": strings.Join(strings.Split(bomb, "\n")[:15], "\n"),  // 0.4 MiB
+		"what is escaped":     "a: \"" + strings.Repeat("<", 2<<20) + "\"\nb: 1\n", // to six bytes each
+	} {
+		if _, err := FromYAML([]byte(text)); err != nil {
+			t.Errorf("%s is refused: %v", name, err)
 		}
 	}
 	if docs, err := FromYAML([]byte("---\n# nothing\n---\n")); err != nil || len(docs) != 0 {
