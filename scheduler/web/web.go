@@ -38,7 +38,9 @@ type Caller struct {
 	Role Role
 }
 
-// Channel is how a channel fares, wherever it runs.
+// Channel is how a channel fares, wherever it runs. It has the fields of
+// channels.Status, which this package may not import; that one is converted to it,
+// which does not compile when they differ.
 type Channel struct {
 	Name      string    `json:"name"`
 	Kind      string    `json:"kind"`
