@@ -25,7 +25,7 @@ func TestMeter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := channels.NewMeter("amqp", "b/q")
 		began := time.Now()
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // here and below: the bubble's clock goes on by so much, and nobody waits
 		m.Up()
 		up := time.Now().UTC()
 		for range 60 {

@@ -130,7 +130,7 @@ func TestAChainOutlivesTheLeader(t *testing.T) {
 		stop()
 		_, err := workers.NewDispatcher(h.js, "").Ring(h.Context(), workers.Ring{Channel: "cli", Service: "s", Policy: workers.Policy{OnSuccess: "job:next"}})
 		h.ok(err)
-		time.Sleep(5 * time.Minute)
+		time.Sleep(5 * time.Minute) // in a bubble: long enough to give up, which it must not
 		synctest.Wait()
 		h.same("done", len(done), 0)
 		h.start(scheduler.Options{})

@@ -44,7 +44,8 @@ func told(c scheduler.Change) string {
 	return strings.TrimSpace(fmt.Sprintf("%s %s %s/%s %s", c.Job, c.Verb, by, c.Via, strings.Join(fields, " ")))
 }
 
-// recorded waits until there are n records.
+// recorded waits until there are n records, on the bubble's clock: each look at them
+// is one at all that there are, which nothing tells the end of.
 func (h *house) recorded(n int) (all []scheduler.Placed) {
 	h.Helper()
 	for range 100 {
