@@ -33,7 +33,7 @@ var reliefs = []relief{
 // without the cut. BELLHOP_TEST_CUTS=all cuts at every message; the default is
 // every few of them.
 func TestRecoveryByCutting(t *testing.T) {
-	share := 50 // points of each history, with two cuts at each
+	share := 80 // points of each history, with two cuts at each
 	if os.Getenv("BELLHOP_TEST_CUTS") == "all" {
 		share = 1 << 20
 	}
