@@ -302,8 +302,13 @@ func (t *terminal) follow(command, page string) {
 			t.await(a.want)
 			t.write("\x03")
 			// A program that puts the terminal back may throw away what is typed
-			// meanwhile: it is typed again.
+			// meanwhile: it is typed again. A Ctrl-C that comes while stream view
+			// writes the last lines of a page does not keep it from asking for the
+			// next one, and its question takes nothing but yes, no and Ctrl-C.
 			for tries := 0; ; tries++ {
+				if strings.Contains(t.text, "Next Page?") {
+					t.write("\x03")
+				}
 				t.write("echo \"[le\"\"ft]\"\n")
 				if t.seen(`\[left\]\n`) {
 					break
