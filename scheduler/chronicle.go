@@ -7,14 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"time"
 
 	"github.com/bellhop-run/bellhop/kv"
 	"github.com/bellhop-run/bellhop/workers"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/synadia-io/orbit.go/jetstreamext"
 )
 
 // chronicle writes the record of every change while its scheduler leads: each
@@ -35,6 +33,10 @@ type chronicle struct {
 
 	note  string // the latest that was read, for many are alike
 	noted Change // what it says
+
+	series  bool          // the stream takes them
+	cost    time.Duration // what each of many records took in the last series; 0 if it is not known,
+	batches int           // which it is no longer after so many atomic ones
 }
 
 func newChronicle(s *Scheduler) *chronicle {
@@ -45,8 +47,8 @@ const (
 	// chronicleBatch is how many records are written at once at most.
 	chronicleBatch = 1000
 	// chronicleEvery is how soon records follow on others, where there are many and
-	// nobody waits: a batch costs NATS what some fifty messages cost, whatever its
-	// size. Few is what comes while one batch is written, unless much goes on.
+	// nobody waits: what is written together costs NATS less. Few is what comes while
+	// some are written, unless much goes on.
 	chronicleEvery = 20 * time.Millisecond
 	chronicleFew   = 16
 )
@@ -102,6 +104,7 @@ func (c *chronicle) record(ctx context.Context) error {
 	}
 	c.news.open() // before the bucket is read: so nothing comes between
 	defer c.news.close()
+	c.series = stream.CachedInfo().Config.AllowBatchPublish
 	newest, err := c.jobs.Last(ctx)
 	if err != nil {
 		return err
@@ -291,19 +294,33 @@ func changeKey(key string) string {
 	return key
 }
 
-// append stores records that come after last, all or none, and gives the new end.
-func (c *chronicle) append(ctx context.Context, msgs []*nats.Msg, last uint64) (uint64, error) {
-	msgs[0].Header.Set(jetstream.ExpectedLastSeqHeader, strconv.FormatUint(last, 10))
-	if len(msgs) == 1 {
-		ack, err := c.js.PublishMsg(ctx, msgs[0])
+// append stores records that come after last, in order, and gives the new end. When it
+// fails, some of the first ones may be stored, and none behind one that is not.
+//
+// A series is faster, several times, but where the server syncs each message by itself
+// many of them take longer than in one atomic batch. How long is learned of a few.
+func (c *chronicle) append(ctx context.Context, msgs []*nats.Msg, last uint64) (_ uint64, err error) {
+	for len(msgs) > 0 {
+		n := len(msgs)
+		if !c.series || n >= probe && c.cost > slowAck {
+			last, err = commit(ctx, c.js, msgs, last)
+			if c.batches++; c.batches == maxTrust {
+				c.cost, c.batches = 0, 0
+			}
+		} else {
+			if c.cost == 0 {
+				n = min(n, probe)
+			}
+			began := time.Now()
+			last, err = appendSeries(ctx, c.js.Conn(), msgs[:n], last)
+			if n >= probe {
+				c.cost = max(time.Since(began)/time.Duration(n), 1)
+			}
+		}
 		if err != nil {
 			return 0, err
 		}
-		return ack.Sequence, nil
+		msgs = msgs[n:]
 	}
-	ack, err := jetstreamext.PublishMsgBatch(ctx, c.js, msgs)
-	if err != nil {
-		return 0, err
-	}
-	return ack.Sequence, nil
+	return last, nil
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/bellhop-run/bellhop/kv/natstest"
+	"github.com/bellhop-run/bellhop/workers"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // serverURLs are where the servers listen, as nats.Connect takes them.
@@ -17,9 +19,9 @@ func serverURLs(servers []*natstest.Process) string {
 	return strings.Join(list, ",")
 }
 
-// disturb makes the log's leader step down, and kills a server now and then,
+// disturb makes a stream's leader step down, and kills a server now and then,
 // each time when the one before has caught up.
-func (f *fight) disturb(ctx context.Context, servers []*natstest.Process) {
+func (f *fight) disturb(ctx context.Context, servers []*natstest.Process, stream func(workers.Namespace) string) {
 	s := f.corner(ctx)
 	if s == nil {
 		return
@@ -27,7 +29,7 @@ func (f *fight) disturb(ctx context.Context, servers []*natstest.Process) {
 	stepped, killed := 0, 0
 	for round := 1; pause(ctx, 2*time.Second); round++ {
 		if round%3 != 0 {
-			if _, err := s.nc.RequestWithContext(ctx, "$JS.API.STREAM.LEADER.STEPDOWN."+s.ns.TriggersStream(), nil); err == nil {
+			if _, err := s.nc.RequestWithContext(ctx, "$JS.API.STREAM.LEADER.STEPDOWN."+stream(s.ns), nil); err == nil {
 				stepped++
 			}
 			continue
@@ -37,21 +39,25 @@ func (f *fight) disturb(ctx context.Context, servers []*natstest.Process) {
 		killed++
 		pause(ctx, time.Second)
 		p.Up()
-		for !current(ctx, s, len(servers)) && pause(ctx, retryWait) {
+		for !current(ctx, s.js, stream(s.ns), len(servers)) && pause(ctx, retryWait) {
 		}
 	}
-	f.Logf("the log's leader stepped down %d times, %d servers were killed", stepped, killed)
+	f.Logf("the stream's leader stepped down %d times, %d servers were killed", stepped, killed)
 }
 
-// current tells whether every replica of the log is up to date.
-func current(ctx context.Context, s *Scheduler, replicas int) bool {
+// current tells whether every replica of a stream is up to date.
+func current(ctx context.Context, js jetstream.JetStream, name string, replicas int) bool {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	info, err := s.log.Info(ctx)
-	if err != nil || info.Cluster == nil || info.Cluster.Leader == "" || len(info.Cluster.Replicas) != replicas-1 {
+	s, err := js.Stream(ctx, name)
+	if err != nil {
 		return false
 	}
-	for _, r := range info.Cluster.Replicas {
+	cluster := s.CachedInfo().Cluster
+	if cluster == nil || cluster.Leader == "" || len(cluster.Replicas) != replicas-1 {
+		return false
+	}
+	for _, r := range cluster.Replicas {
 		if !r.Current || r.Offline {
 			return false
 		}

@@ -351,5 +351,5 @@ func TestFight(t *testing.T) {
 func TestFightOnCluster(t *testing.T) {
 	servers := natstest.StartCluster(t, 3)
 	f := &fight{T: t, urls: serverURLs(servers), replicas: 3}
-	f.run(fightFor(t, 30*time.Second), func(ctx context.Context) { f.disturb(ctx, servers) })
+	f.run(fightFor(t, 30*time.Second), func(ctx context.Context) { f.disturb(ctx, servers, workers.Namespace.TriggersStream) })
 }

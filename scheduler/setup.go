@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -37,7 +38,9 @@ const (
 	changesBytes = 512 << 20
 )
 
-// createChanges makes the stream of the records of changes.
+// createChanges makes the stream of the records of changes. A server before 2.14
+// knows no fast batches, and one that was made there stays without: it is written to
+// by atomic ones, which takes longer.
 func createChanges(ctx context.Context, js jetstream.JetStream, ns workers.Namespace, replicas int) error {
 	cfg := jetstream.StreamConfig{
 		Name:               ns.ChangesStream(),
@@ -48,11 +51,24 @@ func createChanges(ctx context.Context, js jetstream.JetStream, ns workers.Names
 		Storage:            jetstream.FileStorage,
 		Replicas:           max(replicas, 1),
 		AllowAtomicPublish: true,
+		AllowBatchPublish:  true,
 	}
-	if _, err := kv.Ensure(ctx, js, cfg); err != nil {
+	_, err := kv.Ensure(ctx, js, cfg)
+	if isUnknownField(err) {
+		cfg.AllowBatchPublish = false
+		_, err = kv.Ensure(ctx, js, cfg)
+	}
+	if err != nil {
 		return fmt.Errorf("create stream %s: %w", cfg.Name, err)
 	}
 	return nil
+}
+
+// isUnknownField tells that the server is too old for something in a request.
+func isUnknownField(err error) bool {
+	const invalidJSON = 10025
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && api.ErrorCode == invalidJSON
 }
 
 // createLog makes the trigger log. It has no limit of its own: its leader

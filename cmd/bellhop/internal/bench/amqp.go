@@ -164,7 +164,7 @@ func (q *amqpQueue) carryOut(ctx context.Context, n int) error {
 			}
 			return q.purged(b.work(ctx, b.ours, b.worker, n))
 		}, func(ctx context.Context) (Figure, error) {
-			return q.purged(written(ctx, confirm, n, publisher))
+			return q.purged(written(ctx, confirm, n, publisher, nil))
 		})
 		if err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,8 +16,8 @@ import (
 // The versions of nats-server: what Bellhop needs (atomic batches), and since
 // when no published weakness is known that concerns it.
 var (
-	neededServer = [2]int{2, 12}
-	soundServer  = [2]int{2, 14}
+	neededServer = []int{2, 12, 1} // 2.12.0 takes no batch of several keys
+	soundServer  = []int{2, 14}
 )
 
 // minPayload is the least max_payload with which jobs can hold a payload worth
@@ -46,27 +47,24 @@ func (d *doctor) server(ctx context.Context) {
 
 func version(v string) finding {
 	f := finding{ok, "server", "nats-server " + v, ""}
-	var have [2]int
-	for i, part := range strings.SplitN(v, ".", 3) {
+	var have []int
+	number, _, _ := strings.Cut(v, "-") // what is not released yet has more behind it
+	for part := range strings.SplitSeq(number, ".") {
 		n, err := strconv.Atoi(part)
-		if i < 2 && err != nil {
+		if err != nil {
 			f.Level, f.Do = warn, "this is no version that is known here"
 			return f
 		}
-		if i < 2 {
-			have[i] = n
-		}
+		have = append(have, n)
 	}
 	switch {
-	case older(have, neededServer):
-		f.Level, f.Do = fail, "2.12 is needed, for atomic batches; 2.14 or later is better"
-	case older(have, soundServer):
+	case slices.Compare(have, neededServer) < 0:
+		f.Level, f.Do = fail, "2.12.1 is needed, for atomic batches; 2.14 or later is better"
+	case slices.Compare(have, soundServer) < 0:
 		f.Level, f.Do = warn, "versions before 2.14 have known weaknesses: update the server"
 	}
 	return f
 }
-
-func older(a, b [2]int) bool { return a[0] < b[0] || a[0] == b[0] && a[1] < b[1] }
 
 // nearlyFull is the part of a limit from which on somebody should look.
 const nearlyFull = 0.8

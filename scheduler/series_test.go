@@ -1,0 +1,185 @@
+package scheduler
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/bellhop-run/bellhop/kv"
+	"github.com/bellhop-run/bellhop/kv/natstest"
+	"github.com/bellhop-run/bellhop/workers"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// scribes write one history, all at once: the revisions from 1 on, each record after
+// the one before, as if every one of them were the leader. Whatever they do to each
+// other, and whatever is done to NATS, it must have each revision once and in order.
+type scribes struct {
+	*fight
+	series  atomic.Int64 // that were stored whole,
+	batches atomic.Int64 // and atomic ones
+	cut     atomic.Int64 // series of which a part was stored
+	refused atomic.Int64
+}
+
+func (f *scribes) run(d time.Duration, disturb func(context.Context)) {
+	ctx, cancel := context.WithTimeout(f.Context(), time.Minute)
+	defer cancel()
+	s := f.corner(ctx)
+	if s == nil {
+		f.Fatal("cannot begin")
+	}
+	ctx, cancel = context.WithTimeout(f.Context(), d)
+	defer cancel()
+	var wg sync.WaitGroup
+	wg.Go(func() { disturb(ctx) })
+	for range fighters {
+		wg.Go(func() { f.scribe(ctx) })
+	}
+	wg.Go(func() { f.stranger(ctx) })
+	wg.Wait()
+	n := f.verify(s)
+	f.Logf("%d records and %d of strangers: %d series and %d batches were stored whole, %d series in part, %d were refused",
+		n, f.strangers.Load(), f.series.Load(), f.batches.Load(), f.cut.Load(), f.refused.Load())
+	if f.series.Load() == 0 || f.batches.Load() == 0 || f.cut.Load() == 0 || f.refused.Load() == 0 {
+		f.Error("nobody has fought")
+	}
+}
+
+// scribe reads the end of the history and goes on from there, until it fails.
+func (f *scribes) scribe(ctx context.Context) {
+	s := f.corner(ctx)
+	for s != nil && pause(ctx, rand.N(5*time.Millisecond)) {
+		c := newChronicle(s)
+		within, cancel := context.WithTimeout(ctx, ackWait)
+		stream, err := c.js.Stream(within, c.ns.ChangesStream())
+		var revision, last uint64
+		if err == nil {
+			revision, last, err = c.end(within, stream, math.MaxUint64)
+		}
+		cancel()
+		for c.series = true; err == nil && ctx.Err() == nil; {
+			if rand.IntN(20) == 0 {
+				pause(ctx, rand.N(20*time.Millisecond)) // somebody else may come first
+			}
+			revision, last, err = f.page(ctx, c, revision, last)
+		}
+	}
+}
+
+// page writes some records, and gives the new end.
+func (f *scribes) page(ctx context.Context, c *chronicle, revision, last uint64) (_, _ uint64, err error) {
+	msgs := make([]*nats.Msg, 1+rand.IntN(400))
+	for i := range msgs {
+		data, err := json.Marshal(Change{Revision: revision + uint64(i) + 1})
+		if err != nil {
+			f.Error(err)
+		}
+		msgs[i] = &nats.Msg{Subject: c.ns.ChangeSubject("j"), Data: data, Header: nats.Header{}}
+	}
+	stored := &f.series
+	if c.cost = 1; rand.IntN(8) == 0 && len(msgs) >= probe {
+		c.cost, stored = time.Hour, &f.batches
+	}
+	if rand.IntN(20) == 0 { // the connection is lost in the middle
+		time.AfterFunc(rand.N(5*time.Millisecond), func() { _ = c.js.Conn().ForceReconnect() })
+	}
+	end, err := c.append(ctx, msgs, last)
+	switch {
+	case err == nil:
+		stored.Add(1)
+	case isRefusal(err):
+		f.refused.Add(1)
+	}
+	if want := last + uint64(len(msgs)); err == nil && end != want {
+		f.Errorf("the page after %d ends at %d, want %d", last, end, want)
+	}
+	if err != nil && stored == &f.series {
+		f.look(ctx, c, msgs, last)
+	}
+	return revision + uint64(len(msgs)), end, err
+}
+
+// look sees whether a part of a series was stored that failed.
+func (f *scribes) look(ctx context.Context, c *chronicle, msgs []*nats.Msg, last uint64) {
+	ctx, cancel := context.WithTimeout(ctx, ackWait)
+	defer cancel()
+	stream, err := c.js.Stream(ctx, c.ns.ChangesStream())
+	if err != nil {
+		return
+	}
+	m, err := stream.GetMsg(ctx, last+1)
+	if err == nil && m.Header.Get(jetstream.ExpectedLastSeqHeader) != "" && string(m.Data) == string(msgs[0].Data) {
+		f.cut.Add(1)
+	}
+}
+
+// verify reads the history, and gives how many records it has.
+func (f *scribes) verify(s *Scheduler) (n uint64) {
+	ctx, cancel := context.WithTimeout(f.Context(), 2*time.Minute)
+	defer cancel()
+	for after := uint64(0); ; {
+		err := f.read(ctx, s, after, func(m jetstream.Msg, meta *jetstream.MsgMetadata) {
+			after = meta.Sequence.Stream
+			var r Change
+			if json.Unmarshal(m.Data(), &r) != nil {
+				return // a stranger's
+			}
+			if n++; r.Revision != n {
+				f.Fatalf("the record at %d is of revision %d, want %d", after, r.Revision, n)
+			}
+		})
+		if err == nil {
+			return n
+		}
+		if !pause(ctx, retryWait) { // the cluster may have no leader yet
+			f.Fatal(err)
+		}
+	}
+}
+
+func (f *scribes) read(ctx context.Context, s *Scheduler, after uint64, fn func(jetstream.Msg, *jetstream.MsgMetadata)) error {
+	stream, err := s.js.Stream(ctx, s.ns.ChangesStream())
+	if err != nil {
+		return err
+	}
+	return kv.ReadStream(ctx, stream, jetstream.OrderedConsumerConfig{OptStartSeq: after + 1}, false, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
+		fn(m, meta)
+		return true
+	})
+}
+
+// stranger writes among the records. What follows on it in a series, in the place
+// that it has taken, must not be stored.
+func (f *scribes) stranger(ctx context.Context) {
+	s := f.corner(ctx)
+	for s != nil && pause(ctx, rand.N(100*time.Millisecond)) {
+		wait, cancel := context.WithTimeout(ctx, time.Second)
+		if _, err := s.js.Publish(wait, s.ns.ChangeSubject("x"), []byte("a stranger's")); err == nil {
+			f.strangers.Add(1)
+		}
+		cancel()
+	}
+}
+
+// TestSeries lets scribes write on one server.
+func TestSeries(t *testing.T) {
+	f := &scribes{fight: &fight{T: t, urls: natstest.StartProcess(t, natstest.ProcessOptions{}).URL, replicas: 1}}
+	f.run(fightFor(t, 5*time.Second), func(context.Context) {})
+}
+
+// TestSeriesOnCluster lets them write on three servers, while the stream's leader
+// steps down and servers are killed.
+func TestSeriesOnCluster(t *testing.T) {
+	servers := natstest.StartCluster(t, 3)
+	f := &scribes{fight: &fight{T: t, urls: serverURLs(servers), replicas: 3}}
+	f.run(fightFor(t, 20*time.Second), func(ctx context.Context) {
+		f.disturb(ctx, servers, workers.Namespace.ChangesStream)
+	})
+}
