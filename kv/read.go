@@ -34,12 +34,19 @@ func ReadStream(ctx context.Context, s jetstream.Stream, c jetstream.OrderedCons
 	}
 }
 
-// readPause is before a stream is read on that could not be.
-const readPause = 250 * time.Millisecond
+const (
+	// readPause is before a stream is read on that could not be.
+	readPause = 250 * time.Millisecond
+	// readBegin is how long a consumer may take to begin: an answer may be lost with
+	// the server that gave it, and would be waited for as long as the caller has.
+	readBegin = 5 * time.Second
+)
 
 // readOnce reads with one consumer, and moves c's beginning on.
 func readOnce(ctx context.Context, s jetstream.Stream, c *jetstream.OrderedConsumerConfig, more bool, fn func(jetstream.Msg, *jetstream.MsgMetadata) bool) (over bool, err error) {
-	consumer, err := s.OrderedConsumer(ctx, *c)
+	begin, cancel := context.WithTimeout(ctx, readBegin)
+	consumer, err := s.OrderedConsumer(begin, *c)
+	cancel()
 	if err != nil {
 		return false, err
 	}

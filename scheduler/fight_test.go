@@ -260,15 +260,22 @@ func (f *fight) verify() {
 	ctx, cancel := context.WithTimeout(f.Context(), time.Minute)
 	defer cancel()
 	s := f.corner(ctx)
-	for s != nil && ctx.Err() == nil && !f.fill(ctx, s) {
-		pause(ctx, retryWait)
+	if s == nil {
+		f.Fatal("nobody answers any more")
+	}
+	err := f.fill(ctx, s)
+	for err != nil && pause(ctx, retryWait) {
+		err = f.fill(ctx, s)
+	}
+	if err != nil {
+		f.Fatalf("the log cannot be filled: %v", err)
 	}
 	all, err := f.readAll(ctx, s)
 	for err != nil && pause(ctx, retryWait) {
 		all, err = f.readAll(ctx, s)
 	}
 	if err != nil {
-		f.Fatal(err)
+		f.Fatalf("the log cannot be read: %v", err)
 	}
 	for n := int64(1); n <= int64(all.latest); n++ {
 		if !all.holds("n", n) {
@@ -285,29 +292,34 @@ func (f *fight) verify() {
 }
 
 // fill opens the log and appends what is missing of the numbers that are in it.
-func (f *fight) fill(ctx context.Context, s *Scheduler) bool {
+func (f *fight) fill(ctx context.Context, s *Scheduler) error {
 	end, err := readEnd(ctx, s.log, s.ns.HandSubject())
 	if err != nil {
-		return false
+		return fmt.Errorf("read the end: %w", err)
 	}
 	o, err := s.openLog(ctx, end)
 	if err != nil {
-		return false
+		return fmt.Errorf("open at %d: %w", end.last, err)
 	}
 	defer o.w.close()
 	b := newBout(s, o)
 	for b.n < int64(o.tail.latest) {
 		if b.w.room() == 0 && !b.await(ctx) || b.w.append(b.next()) != nil {
-			return false
+			return fmt.Errorf("append the number %d: %w", b.n, b.w.err())
 		}
 	}
-	return b.await(ctx)
+	if !b.await(ctx) {
+		return fmt.Errorf("wait for the numbers up to %d: %w", b.n, b.w.err())
+	}
+	return nil
 }
 
 // readAll reads the log and reports doubled numbers.
 func (f *fight) readAll(ctx context.Context, s *Scheduler) (*tail, error) {
 	all := &tail{runs: map[occurrence]uint64{}}
-	cons, err := s.js.OrderedConsumer(ctx, s.ns.TriggersStream(), jetstream.OrderedConsumerConfig{
+	begin, cancel := context.WithTimeout(ctx, ackWait)
+	defer cancel()
+	cons, err := s.js.OrderedConsumer(begin, s.ns.TriggersStream(), jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{s.ns.TriggerSubject("fight")}, HeadersOnly: true,
 	})
 	if err != nil {

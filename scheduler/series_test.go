@@ -145,7 +145,9 @@ func (f *scribes) verify(s *Scheduler) (n uint64) {
 }
 
 func (f *scribes) read(ctx context.Context, s *Scheduler, after uint64, fn func(jetstream.Msg, *jetstream.MsgMetadata)) error {
-	stream, err := s.js.Stream(ctx, s.ns.ChangesStream())
+	begin, cancel := context.WithTimeout(ctx, ackWait)
+	defer cancel()
+	stream, err := s.js.Stream(begin, s.ns.ChangesStream())
 	if err != nil {
 		return err
 	}

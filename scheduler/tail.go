@@ -61,8 +61,9 @@ func (t *tail) add(h nats.Header, seq uint64) {
 	}
 }
 
-// tailStall is how long the tail may come to no message before it is read from
-// the stream's leader.
+// tailStall is how long the tail may come to no message, or the consumer that reads it
+// to nothing, before it is read from the stream's leader: where a cluster has lost a
+// server, an answer may be lost with it.
 const tailStall = time.Second
 
 // readTail reads the log from the sequence after `after` up to last. The leap
@@ -73,7 +74,9 @@ func readTail(ctx context.Context, js jetstream.JetStream, log jetstream.Stream,
 	if after >= last {
 		return t, nil
 	}
-	cons, err := js.OrderedConsumer(ctx, log.CachedInfo().Config.Name, jetstream.OrderedConsumerConfig{
+	begin, cancel := context.WithTimeout(ctx, tailStall)
+	defer cancel()
+	cons, err := js.OrderedConsumer(begin, log.CachedInfo().Config.Name, jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
 		OptStartSeq:   after + 1,
 		HeadersOnly:   true,
@@ -81,7 +84,7 @@ func readTail(ctx context.Context, js jetstream.JetStream, log jetstream.Stream,
 		MaxResetAttempts: 1, // else to stop it waits for NATS
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read the log's tail: %w", err)
+		return t, t.readDirect(ctx, log, after+1, last)
 	}
 	// An iterator and not a callback: while the client begins anew after a lost
 	// connection two callbacks can be under way, the older one late; then the end
@@ -119,7 +122,9 @@ const watchPrefetch = 5000
 // readDirect reads the rest of the tail from the stream's leader, one by one.
 func (t *tail) readDirect(ctx context.Context, log jetstream.Stream, next, last uint64) error {
 	for next <= last {
-		m, err := log.GetMsg(ctx, next, jetstream.WithGetMsgSubject(">"))
+		answer, cancel := context.WithTimeout(ctx, ackWait)
+		m, err := log.GetMsg(answer, next, jetstream.WithGetMsgSubject(">"))
+		cancel()
 		if err != nil {
 			return fmt.Errorf("read the log at %d: %w", next, err)
 		}
