@@ -3,11 +3,13 @@ package scheduler
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/bellhop-run/bellhop/kv"
@@ -183,5 +185,60 @@ func TestSeriesOnCluster(t *testing.T) {
 	f := &scribes{fight: &fight{T: t, urls: serverURLs(servers), replicas: 3}}
 	f.run(fightFor(t, 20*time.Second), func(ctx context.Context) {
 		f.disturb(ctx, servers, workers.Namespace.ChangesStream)
+	})
+}
+
+// TestChronicleLearnsWhatASeriesCosts has many records go as an atomic batch where they
+// took long, until that may have been for a moment only, and everything where the
+// stream takes no series.
+func TestChronicleLearnsWhatASeriesCosts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newChronicle(newBound(t))
+		stream, err := c.js.Stream(t.Context(), c.ns.ChangesStream())
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := uint64(0)
+		wrote := func(n int, wantSeries bool, wantBatches int) {
+			t.Helper()
+			msgs := make([]*nats.Msg, n)
+			for i := range msgs {
+				msgs[i] = &nats.Msg{Subject: c.ns.ChangeSubject("j"), Header: nats.Header{}}
+			}
+			end, err := c.append(t.Context(), msgs, last)
+			if err != nil || end != last+uint64(n) {
+				t.Fatalf("%d records after %d end at %d, %v", n, last, end, err)
+			}
+			last = end
+			m, err := stream.GetMsg(t.Context(), last)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// In a batch only the first message says where it belongs.
+			if series := m.Header.Get(jetstream.ExpectedLastSeqHeader) == fmt.Sprint(last-1); n > 1 && series != wantSeries || c.batches != wantBatches {
+				t.Errorf("%d records: as a series %v, want %v; %d batches, want %d", n, series, wantSeries, c.batches, wantBatches)
+			}
+		}
+		wrote(1, false, 1)
+		wrote(2*probe, false, 2)
+
+		c.series, c.batches = true, 0
+		wrote(1, true, 0)
+		if c.cost != 0 {
+			t.Errorf("of one record %v is learned", c.cost)
+		}
+		wrote(2*probe, true, 0)
+		if c.cost == 0 || c.cost > slowAck {
+			t.Errorf("a record costs %v on the bubble's clock", c.cost)
+		}
+		c.cost = slowAck + 1
+		wrote(probe-1, true, 0)
+		wrote(probe, false, 1)
+		c.batches = maxTrust - 1
+		wrote(probe, false, 0)
+		wrote(2*probe, true, 0)
+		if c.cost == 0 || c.cost > slowAck {
+			t.Errorf("a record costs %v on the bubble's clock", c.cost)
+		}
 	})
 }
