@@ -47,21 +47,28 @@ const fighters = 4
 // run fights for that long, while disturb does what it does, and then looks at
 // the log.
 func (f *fight) run(d time.Duration, disturb func(context.Context)) {
+	f.bring(d, f.begin, f.fighter, f.stranger, disturb)
+	f.verify()
+}
+
+// bring has fighters fight for that long, once it has begun, while others do what
+// they do.
+func (f *fight) bring(d time.Duration, begin func(context.Context, *Scheduler) bool, fighter func(context.Context), others ...func(context.Context)) {
 	ctx, cancel := context.WithTimeout(f.Context(), time.Minute)
 	defer cancel()
-	if s := f.corner(ctx); s == nil || !f.begin(ctx, s) {
+	if s := f.corner(ctx); s == nil || !begin(ctx, s) {
 		f.Fatal("cannot begin")
 	}
 	ctx, cancel = context.WithTimeout(f.Context(), d)
 	defer cancel()
 	var wg sync.WaitGroup
-	wg.Go(func() { disturb(ctx) })
-	for range fighters {
-		wg.Go(func() { f.fighter(ctx) })
+	for _, other := range others {
+		wg.Go(func() { other(ctx) })
 	}
-	wg.Go(func() { f.stranger(ctx) })
+	for range fighters {
+		wg.Go(func() { fighter(ctx) })
+	}
 	wg.Wait()
-	f.verify()
 }
 
 // begin writes the first hand, at the number 0.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -31,22 +30,8 @@ type scribes struct {
 }
 
 func (f *scribes) run(d time.Duration, disturb func(context.Context)) {
-	ctx, cancel := context.WithTimeout(f.Context(), time.Minute)
-	defer cancel()
-	s := f.corner(ctx)
-	if s == nil {
-		f.Fatal("cannot begin")
-	}
-	ctx, cancel = context.WithTimeout(f.Context(), d)
-	defer cancel()
-	var wg sync.WaitGroup
-	wg.Go(func() { disturb(ctx) })
-	for range fighters {
-		wg.Go(func() { f.scribe(ctx) })
-	}
-	wg.Go(func() { f.stranger(ctx) })
-	wg.Wait()
-	n := f.verify(s)
+	f.bring(d, func(context.Context, *Scheduler) bool { return true }, f.scribe, f.stranger, disturb)
+	n := f.verify()
 	f.Logf("%d records and %d of strangers: %d series and %d batches were stored whole, %d series in part, %d were refused",
 		n, f.strangers.Load(), f.series.Load(), f.batches.Load(), f.cut.Load(), f.refused.Load())
 	if f.series.Load() == 0 || f.batches.Load() == 0 || f.cut.Load() == 0 || f.refused.Load() == 0 {
@@ -123,9 +108,13 @@ func (f *scribes) look(ctx context.Context, c *chronicle, msgs []*nats.Msg, last
 }
 
 // verify reads the history, and gives how many records it has.
-func (f *scribes) verify(s *Scheduler) (n uint64) {
+func (f *scribes) verify() (n uint64) {
 	ctx, cancel := context.WithTimeout(f.Context(), 2*time.Minute)
 	defer cancel()
+	s := f.corner(ctx)
+	if s == nil {
+		f.Fatal("nobody answers any more")
+	}
 	for after := uint64(0); ; {
 		err := f.read(ctx, s, after, func(m jetstream.Msg, meta *jetstream.MsgMetadata) {
 			after = meta.Sequence.Stream
