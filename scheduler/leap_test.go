@@ -17,6 +17,7 @@ type tap struct {
 	*natstest.Server
 	mu      sync.Mutex
 	holding bool
+	room    int // how many bytes pass before it holds
 	held    []byte
 	conn    net.Conn
 }
@@ -35,17 +36,24 @@ func (t *tap) InProcessConn() (net.Conn, error) {
 func (c *tapConn) Write(p []byte) (int, error) {
 	c.tap.mu.Lock()
 	defer c.tap.mu.Unlock()
-	if c.tap.holding {
-		c.tap.held = append(c.tap.held, p...)
+	if !c.tap.holding {
+		return c.Conn.Write(p)
+	}
+	pass := min(c.tap.room, len(p))
+	c.tap.room -= pass
+	c.tap.held = append(c.tap.held, p[pass:]...)
+	if pass == 0 {
 		return len(p), nil
 	}
-	return c.Conn.Write(p)
+	n, err := c.Conn.Write(p[:pass])
+	return n + len(p) - pass, err
 }
 
-func (t *tap) hold() {
+// hold holds back what is written after so many bytes.
+func (t *tap) hold(room int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.holding = true
+	t.holding, t.room = true, room
 }
 
 func (t *tap) release() error {
@@ -106,7 +114,7 @@ func meet(t *testing.T, leap int) (doubled, stale int) {
 		return s, o
 	}
 	s, old := open(srv.Connect(nats.InProcessServer(way)))
-	way.hold()
+	way.hold(0)
 	for range 3 {
 		if err := old.w.append(handMsg(s.ns, &old.hand)); err != nil {
 			t.Fatal(err)

@@ -3,6 +3,7 @@ package scheduler
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -174,6 +175,63 @@ func TestSeriesOnCluster(t *testing.T) {
 	f := &scribes{fight: &fight{T: t, urls: serverURLs(servers), replicas: 3}}
 	f.run(fightFor(t, 20*time.Second), func(ctx context.Context) {
 		f.disturb(ctx, servers, workers.Namespace.ChangesStream)
+	})
+}
+
+// TestSeriesOfAPausedWriter pauses a writer in the middle of a series, while another one
+// writes a single message. Then the rest arrives: its first message expects a place that
+// is taken, and its second one the very end of the stream. Neither is stored.
+func TestSeriesOfAPausedWriter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := natstest.Start(t)
+		js, err := jetstream.New(srv.Connect())
+		if err != nil {
+			t.Fatal(err)
+		}
+		stream, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "s", Subjects: []string{"s.*"}, AllowBatchPublish: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		messages := func(who string, n int) []*nats.Msg {
+			msgs := make([]*nats.Msg, n)
+			for i := range msgs {
+				msgs[i] = &nats.Msg{Subject: "s." + who, Data: fmt.Append(nil, who, i), Header: nats.Header{}}
+			}
+			return msgs
+		}
+		way := &tap{Server: srv}
+		paused := srv.Connect(nats.InProcessServer(way))
+		way.hold(1000) // of some three thousand
+		done := make(chan error, 1)
+		go func() {
+			_, err := appendSeries(t.Context(), paused, messages("paused", 20), 0)
+			done <- err
+		}()
+		synctest.Wait()
+		info, err := stream.Info(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := info.State.LastSeq
+		if last == 0 || last > 18 {
+			t.Fatalf("%d messages have come through: this test tests nothing", last)
+		}
+		if end, err := appendSeries(t.Context(), js.Conn(), messages("other", 1), last); err != nil || end != last+1 {
+			t.Fatalf("the other one's is stored at %d, %v", end, err)
+		}
+		if err := way.release(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; !errors.Is(err, errRefused) {
+			t.Errorf("the paused one is told %v", err)
+		}
+		synctest.Wait()
+		if info, err = stream.Info(t.Context()); err != nil || info.State.LastSeq != last+1 {
+			t.Errorf("the stream ends at %d, want %d: %v", info.State.LastSeq, last+1, err)
+		}
+		if m, err := stream.GetMsg(t.Context(), last+1); err != nil || m.Subject != "s.other" {
+			t.Errorf("%+v, %v", m, err)
+		}
 	})
 }
 
