@@ -3,6 +3,7 @@ package scheduler
 import (
 	"context"
 	"encoding/json"
+	"sync"
 	"time"
 
 	"github.com/bellhop-run/bellhop/workers"
@@ -42,17 +43,29 @@ func (s *Scheduler) uptime(ctx context.Context) time.Duration {
 	return own + time.Duration(s.elder.Load())
 }
 
-// askElders asks once by how much others are older, while the jobs are loaded: the
-// answers take a moment.
+// askEvery is how soon others are asked again.
+const askEvery = time.Second
+
+// askElders asks by how much others are older, at first while the jobs are loaded: the
+// answers take a moment. It asks again for as long as it matters, for an answer may be
+// lost: what falls due while a scheduler runs must not be taken for missed because
+// that one was connecting anew.
 func (s *Scheduler) askElders(ctx context.Context) error {
-	defer close(s.asked)
+	answered := sync.OnceFunc(func() { close(s.asked) })
+	defer answered()
 	for {
 		own := time.Since(s.started)
 		peers, err := Ping(ctx, s.nc, s.ns)
 		for _, p := range peers {
 			s.elder.Store(max(s.elder.Load(), int64(time.Duration(p.Uptime)*time.Millisecond-own)))
 		}
-		if err == nil || !pause(ctx, retryWait) {
+		wait := askEvery
+		if err == nil {
+			answered()
+		} else {
+			wait = retryWait
+		}
+		if own >= s.grace || !pause(ctx, wait) {
 			return nil
 		}
 	}

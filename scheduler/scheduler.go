@@ -176,14 +176,14 @@ func (s *Scheduler) Ready() <-chan struct{} { return s.ready }
 // nil. It is called once. While NATS is away it waits. The error is one that waiting
 // does not mend: a stream whose settings would lose triggers, for example.
 func (s *Scheduler) Run(ctx context.Context) error {
-	if err := s.prepare(ctx); err != nil || ctx.Err() != nil {
-		return err
-	}
-	sub, err := s.answerPings()
+	sub, err := s.answerPings() // others may be started while NATS is not ready
 	if err != nil {
 		return err
 	}
 	defer func() { _ = sub.Unsubscribe() }() // fails only with the connection
+	if err := s.prepare(ctx); err != nil || ctx.Err() != nil {
+		return err
+	}
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var g errgroup.Group
 	g.Go(func() error { return s.askElders(background) })
