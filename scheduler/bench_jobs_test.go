@@ -21,7 +21,8 @@ func benchEntry(i, size int, every time.Duration) kv.Entry[[]byte] {
 func benchJobs(n int) []*job {
 	list, b := make([]*job, n), newBook()
 	for i := range list {
-		list[i] = b.read(benchEntry(i, 128+140, 100*24*time.Hour))
+		j := b.read(benchEntry(i, 128+140, 100*24*time.Hour))
+		list[i] = &j
 	}
 	return list
 }

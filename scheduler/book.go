@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/binary"
 	"errors"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -45,7 +44,7 @@ type count struct {
 // the agenda. mu guards all of it.
 type book struct {
 	mu   sync.Mutex
-	jobs map[string]*job
+	jobs shelf
 	seen uint64 // the view of the bucket is complete up to this revision
 
 	tallies   map[string]tally // the counts as they are stored, by job key
@@ -86,7 +85,7 @@ type ending struct {
 
 func newBook() *book {
 	return &book{
-		jobs: map[string]*job{}, kinds: kinds{all: map[string]*kind{}},
+		jobs: newShelf(), kinds: kinds{all: map[string]*kind{}},
 		splits:  sync.Pool{New: func() any { return new(split) }},
 		news:    news{more: make(chan struct{}, 1), hurry: make(chan struct{}, 1)},
 		tallies: map[string]tally{}, recorded: map[stretch]bool{}, changed: make(chan struct{}, 1),
@@ -97,65 +96,69 @@ func newBook() *book {
 // learn takes revisions of the bucket, in order, from the watch or from a direct
 // read; those that came by the other way already are passed over.
 func (b *book) learn(es ...kv.Entry[[]byte]) {
-	fresh := make([]*job, len(es))
-	for i := range es {
-		fresh[i] = b.read(es[i]) // outside the lock: it costs microseconds
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	defer b.poke()
-	for i := range es {
-		b.take(&es[i], fresh[i])
+	for part := range slices.Chunk(es, learnAtOnce) {
+		var fresh [learnAtOnce]job
+		for i := range part {
+			fresh[i] = b.read(part[i]) // outside the lock: it costs microseconds
+		}
+		b.mu.Lock()
+		for i := range part {
+			b.take(&part[i], &fresh[i])
+		}
+		b.mu.Unlock()
 	}
 }
+
+// learnAtOnce is how many revisions are taken while the book is locked.
+const learnAtOnce = 16
 
 // take takes one revision and the job that was read from it. The caller holds mu.
 func (b *book) take(e *kv.Entry[[]byte], fresh *job) {
 	if e.Revision <= b.seen { // learned by the other way, which may have deleted the job since
-		if fresh != nil {
+		if !e.Deleted {
 			b.kinds.release(fresh.kind)
 		}
 		return
 	}
 	b.seen = e.Revision
 	b.news.tell(*e)
-	old := b.jobs[e.Key]
-	if old != nil {
+	var was *job
+	if old := b.jobs.get(e.Key); old != nil {
 		b.kinds.release(old.kind)
-	}
-	if old != nil && b.leading {
-		b.agenda.remove(old)
-		delete(b.ended, e.Key)
-		delete(b.unstamped, e.Key)
-		delete(b.dirty, old)
-	}
-	if fresh == nil {
-		if old != nil {
-			delete(b.jobs, e.Key)
-			b.keys, b.came = nil, b.came+1
+		if b.leading {
+			b.agenda.remove(old)
+			delete(b.ended, e.Key)
+			delete(b.unstamped, e.Key)
+			delete(b.dirty, old)
 		}
+		c := *old
+		was = &c
+	}
+	if (was == nil) != e.Deleted {
+		b.keys, b.came = nil, b.came+1
+	}
+	if e.Deleted {
+		b.jobs.drop(e.Key)
 		return
 	}
-	if old == nil {
-		b.keys, b.came = nil, b.came+1
-	} else {
-		fresh.fired = old.fired
+	if was != nil {
+		fresh.fired = was.fired
 	}
-	b.jobs[fresh.key()] = fresh
-	if b.leading {
-		b.enter(fresh, old)
+	if j := b.jobs.put(fresh); b.leading {
+		b.enter(j, was)
 	}
 }
 
-// read makes a job of an entry; nil for a deletion.
-func (b *book) read(e kv.Entry[[]byte]) *job {
+// read makes a job of an entry that is no deletion; of one it makes nothing.
+func (b *book) read(e kv.Entry[[]byte]) job {
 	if e.Deleted {
-		return nil
+		return job{}
 	}
-	j := &job{revision: e.Revision, created: stamp(e.Created.UnixMilli()), due: Never, place: nowhere}
+	j := job{revision: e.Revision, created: stamp(e.Created.UnixMilli()), due: Never, place: nowhere}
 	s := b.splits.Get().(*split) //nolint:forcetypeassert // it holds nothing else
 	defer b.splits.Put(s)
-	if !b.sort(j, s, e) {
+	if !b.sort(&j, s, e) {
 		j.kind = broken
 		j.keep(e.Key, append(binary.AppendUvarint(nil, uint64(len(e.Value))), e.Value...))
 	}
@@ -375,8 +378,8 @@ func (b *book) reason(j *job) string {
 func (b *book) lookup(key string) (job, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	j, ok := b.jobs[key]
-	if !ok {
+	j := b.jobs.get(key)
+	if j == nil {
 		return job{}, false
 	}
 	return j.copy(), true
@@ -401,7 +404,10 @@ func (b *book) order() []string {
 		return b.keys
 	}
 	came := b.came
-	keys := slices.AppendSeq(make([]string, 0, len(b.jobs)), maps.Keys(b.jobs))
+	keys := make([]string, 0, b.jobs.len())
+	for j := range b.jobs.all() {
+		keys = append(keys, j.key())
+	}
 	b.mu.Unlock()
 	for i, k := range keys {
 		keys[i] = strings.Clone(k) // which would hold the job's values

@@ -124,7 +124,7 @@ type edit struct {
 func (b *book) edits() []edit {
 	var es []edit
 	for key, e := range b.ended {
-		if j := b.jobs[key]; e.seq <= b.settled && j != nil {
+		if j := b.jobs.get(key); e.seq <= b.settled && j != nil {
 			es = append(es, edit{key, j.revision, j.with(object{
 				{name: "active", value: []byte("false")},
 				{name: "reason", value: appendText(nil, e.reason)},
@@ -132,7 +132,7 @@ func (b *book) edits() []edit {
 		}
 	}
 	for key := range b.unstamped {
-		if j := b.jobs[key]; j != nil && b.ended[key] == (ending{}) {
+		if j := b.jobs.get(key); j != nil && b.ended[key] == (ending{}) {
 			es = append(es, edit{key, j.revision, j.stamped(), ChangeAnchored})
 		}
 	}
@@ -158,10 +158,7 @@ func (j *job) with(fields object) []byte {
 	if err != nil { // it was read before
 		return def
 	}
-	for _, f := range fields {
-		o = o.set(f.name, f.value)
-	}
-	return o.bytes()
+	return o.with(fields...).bytes()
 }
 
 // write stores the definitions. One that somebody has changed meanwhile is
@@ -208,7 +205,7 @@ func (c *clerk) change(e edit) kv.Change[[]byte] {
 func (b *book) written(e edit) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if j := b.jobs[e.key]; j != nil && j.revision == e.revision {
+	if j := b.jobs.get(e.key); j != nil && j.revision == e.revision {
 		delete(b.ended, e.key)
 		delete(b.unstamped, e.key)
 	}
@@ -247,7 +244,7 @@ func (c *clerk) record(ctx context.Context, s stretch) error {
 func (b *book) missedRun(key string, s stretch) (workers.Run, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	j := b.jobs[key]
+	j := b.jobs.get(key)
 	if j == nil || !j.kind.active || j.count != nil && j.count.runs >= j.count.max {
 		return workers.Run{}, false
 	}

@@ -97,7 +97,7 @@ func FuzzParseStored(f *testing.F) {
 			t.Fatalf("%q: invalid is %t, %v", data, k.kind == broken, err)
 		}
 		asRead(t, b, key, data)
-		if shown := answer(k, o).bytes(); !json.Valid(shown) {
+		if shown := answer(&k, o).bytes(); !json.Valid(shown) {
 			t.Fatalf("%q is shown as %q", data, shown)
 		}
 		if string(k.definition()) != string(data) {

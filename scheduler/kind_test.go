@@ -134,8 +134,8 @@ func TestKindsAreLetGo(t *testing.T) {
 	for i := range 10 {
 		learn(fmt.Sprint(i), "")
 	}
-	if len(b.kinds.all) != 0 || len(b.jobs) != 0 {
-		t.Errorf("%d kinds and %d jobs are left", len(b.kinds.all), len(b.jobs))
+	if len(b.kinds.all) != 0 || b.jobs.len() != 0 {
+		t.Errorf("%d kinds and %d jobs are left", len(b.kinds.all), b.jobs.len())
 	}
 }
 
@@ -188,7 +188,7 @@ func FuzzAlike(f *testing.F) {
 		f.Add("a", s[0], "a", s[1])
 		f.Add("a", s[0], "b", s[1])
 	}
-	say := func(j *job) string {
+	say := func(j job) string {
 		return fmt.Sprintf("%q %+v %d %d %v %v %s", j.kind.text, j.plan(), j.anchor, j.activated, j.unstamped, j.count != nil, j.definition())
 	}
 	f.Fuzz(func(t *testing.T, key, def, other, data string) {
@@ -208,7 +208,7 @@ func TestAlike(t *testing.T) {
 	s := new(split)
 	b := newBook()
 	b.splits.New = func() any { return s }
-	read := func(key, def string) *job { return b.read(kv.Entry[[]byte]{Key: key, Value: []byte(def)}) }
+	read := func(key, def string) job { return b.read(kv.Entry[[]byte]{Key: key, Value: []byte(def)}) }
 	const def = `{"name":"a","service":"s","schedule":{"at":"2030-01-01T00:00:00Z"},"anchor":"2026-01-01T00:00:00.000Z","labels":{"x":"y"},"payload":"x"}`
 	k := read("a", def).kind
 	for old, now := range map[string]string{`:"a"`: `:"b"`, "2030": "2031", "2026": "2027", `"y"`: `"z"`, `"payload":"x"`: `"payload":[{}]`} {

@@ -198,20 +198,25 @@ func (o object) get(name string) []byte {
 	return nil
 }
 
-// set replaces a field where it stands or adds it at the end; nil removes it.
-func (o object) set(name string, value []byte) object {
-	i := o.index(name)
-	switch {
-	case value == nil && i < 0:
-		return o
-	case value == nil:
-		return append(o[:i:i], o[i+1:]...)
-	case i < 0:
-		return append(slices.Clip(o), field{name: name, value: value})
+// set gives the object with one field set, as with does.
+func (o object) set(name string, value []byte) object { return o.with(field{name: name, value: value}) }
+
+// with gives the object with some fields set: each is replaced where it stands, or
+// added at the end; one whose value is nil is removed. The object itself stays.
+func (o object) with(fields ...field) object {
+	all := append(make(object, 0, len(o)+len(fields)), o...)
+	for _, f := range fields {
+		switch i := all.index(f.name); {
+		case f.value == nil && i >= 0:
+			all = slices.Delete(all, i, i+1)
+		case f.value == nil:
+		case i < 0:
+			all = append(all, field{name: f.name, value: f.value})
+		default:
+			all[i].value = f.value
+		}
 	}
-	c := append(object(nil), o...)
-	c[i].value = value
-	return c
+	return all
 }
 
 // bytes writes the object as JSON, values as they are.

@@ -143,7 +143,7 @@ func (b *book) start(o *opened, stretches []stretch, seq uint64) {
 	b.dirty = map[*job]struct{}{}
 	b.limits = map[limit]int64{}
 	b.unstamped = map[string]struct{}{}
-	for _, j := range b.jobs {
+	for j := range b.jobs.all() {
 		j.place, j.due, j.fired, j.newer = nowhere, Never, 0, j.revision > o.hand.Revision
 		if j.count != nil {
 			j.count.runs, _ = b.tallies[j.key()].counted(j)
@@ -159,7 +159,7 @@ func (b *book) start(o *opened, stretches []stretch, seq uint64) {
 		}
 	}
 	b.countTail(o.tail)
-	for _, j := range b.jobs {
+	for j := range b.jobs.all() {
 		if !j.kind.active {
 			continue
 		}
@@ -187,7 +187,7 @@ func (b *book) firstDue(j *job, after int64) int64 {
 // countTail adds to the counts what the tail holds past them.
 func (b *book) countTail(t *tail) {
 	for o, seq := range t.runs {
-		j := b.jobs[o.key]
+		j := b.jobs.get(o.key)
 		if j == nil || j.count == nil || o.due <= j.activated {
 			continue
 		}
@@ -225,7 +225,7 @@ func (b *book) stop() {
 	b.agenda, b.ended, b.dirty, b.limits, b.unstamped, b.tail = agenda{}, nil, nil, nil, nil, nil
 	b.missed = nil
 	clear(b.recorded)
-	for _, j := range b.jobs {
+	for j := range b.jobs.all() {
 		j.place = nowhere
 	}
 }

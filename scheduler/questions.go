@@ -66,9 +66,8 @@ func (v *verbs) reply(key string, fields object, revision uint64) []byte {
 	j, ok := v.s.book.lookup(key)
 	if !ok || j.revision != revision {
 		// Somebody has changed it since: what was written is still answered.
-		written := v.s.book.read(kv.Entry[[]byte]{Key: key, Value: fields.bytes(), Revision: revision})
-		v.s.book.kinds.release(written.kind)
-		j = *written
+		j = v.s.book.read(kv.Entry[[]byte]{Key: key, Value: fields.bytes(), Revision: revision})
+		v.s.book.kinds.release(j.kind)
 	}
 	return answer(&j, fields).bytes()
 }

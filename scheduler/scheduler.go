@@ -165,7 +165,7 @@ func (s *Scheduler) Status() Status {
 	st.Name = s.name
 	s.book.mu.Lock()
 	defer s.book.mu.Unlock()
-	st.Jobs, st.Active = len(s.book.jobs), s.book.agenda.len()
+	st.Jobs, st.Active = s.book.jobs.len(), s.book.agenda.len()
 	return st
 }
 

@@ -25,7 +25,7 @@ func TestBlankKeepsNothing(t *testing.T) {
 		if j.kind == broken {
 			t.Fatalf("%s is not valid", def)
 		}
-		jobs = append(jobs, j)
+		jobs = append(jobs, &j)
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		next := newBlank("ns")
