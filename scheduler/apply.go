@@ -3,7 +3,6 @@ package scheduler
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"sync"
 
@@ -272,7 +271,7 @@ func (a *applying) forgetCounts(ctx context.Context) {
 
 // reply tells what was done, in the order of the request.
 func (a *applying) reply() []byte {
-	b := fmt.Appendf(nil, `{"results":[`)
+	b := append(make([]byte, 0, a.replySize), `{"results":[`...)
 	for i, r := range a.rulings {
 		if i > 0 {
 			b = append(b, ',')

@@ -70,6 +70,8 @@ type batch struct {
 	wishes []wish // those to put, then those to delete
 	puts   int
 	dryRun bool
+
+	replySize int // in bytes, at most
 }
 
 // wish is what is asked for one job.
@@ -154,6 +156,7 @@ func readBatch(data []byte) (*batch, error) {
 	if size > replyBytes { // names that are longer in JSON than in themselves
 		return nil, &Error{Code: 413, Message: fmt.Sprintf("the reply to so many names would have %d bytes: at most %d", size, replyBytes), Hint: "send fewer changes at once"}
 	}
+	b.replySize = len(`{"results":[]}`) + size
 	return b, nil
 }
 

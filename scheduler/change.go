@@ -3,6 +3,8 @@ package scheduler
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/bellhop-run/bellhop/kv"
@@ -54,6 +56,33 @@ const (
 	maxNote  = 2 << 10
 	maxValue = 400
 )
+
+// record writes the change as json.Marshal would, in a quarter of the time: there is
+// one of each change, and few have fields.
+func (c *Change) record() ([]byte, error) {
+	b := make([]byte, 0, 160+len(c.Job)+len(c.By))
+	b = strconv.AppendUint(append(b, `{"revision":`...), c.Revision, 10)
+	if c.Was != 0 {
+		b = strconv.AppendUint(append(b, `,"was":`...), c.Was, 10)
+	}
+	b = appendText(append(b, `,"job":`...), c.Job)
+	b = c.Time.AppendFormat(append(b, `,"time":"`...), time.RFC3339Nano)
+	b = appendText(append(b, `","verb":`...), c.Verb)
+	if c.By != "" {
+		b = appendText(append(b, `,"by":`...), c.By)
+	}
+	if c.Via != "" {
+		b = appendText(append(b, `,"via":`...), c.Via)
+	}
+	if len(c.Fields) > 0 {
+		fields, err := json.Marshal(c.Fields)
+		if err != nil {
+			return nil, fmt.Errorf("record the fields of a change: %w", err)
+		}
+		b = append(append(b, `,"fields":`...), fields...)
+	}
+	return append(b, '}'), nil
+}
 
 // note is what is stored with a change of p to fields; nil for a deletion.
 func note(t Terms, verb string, p *present, fields object) string {

@@ -34,13 +34,13 @@ type chronicle struct {
 	note  string // the latest that was read, for many are alike
 	noted Change // what it says
 
-	series  bool          // the stream takes them
-	cost    time.Duration // what each of many records took in the last series; 0 if it is not known,
-	batches int           // which it is no longer after so many atomic ones
+	series  bool // the stream takes them
+	slow    int  // how many series of many records, one after the other, took long
+	batches int  // how many went as an atomic batch for it
 }
 
 func newChronicle(s *Scheduler) *chronicle {
-	return &chronicle{jobs: s.jobs.bucket, news: &s.book.news, told: s.recorded, js: s.js, ns: s.ns, logger: s.logger}
+	return &chronicle{jobs: s.jobs.bucket, news: &s.book.news, told: s.recorded, js: s.js, ns: s.ns, logger: s.logger, slow: 1}
 }
 
 const (
@@ -126,7 +126,7 @@ func (c *chronicle) record(ctx context.Context) error {
 		if err := p.flush(ctx); err != nil {
 			return err
 		}
-		if heard, err = p.gather(ctx, len(heard) >= chronicleFew); err != nil {
+		if heard, err = p.gather(ctx, heard); err != nil {
 			return err
 		}
 		for _, e := range heard {
@@ -146,9 +146,10 @@ type page struct {
 	looks uint64 // after this revision, it is looked for what a job was at before
 }
 
-// gather waits for news; and, where there are many, for more of them, unless somebody
-// waits for a record or the last ones were written a while ago.
-func (p *page) gather(ctx context.Context, many bool) ([]kv.Entry[[]byte], error) {
+// gather waits for news; and, where there were many the last time, for more of them,
+// unless somebody waits for a record or those were written a while ago.
+func (p *page) gather(ctx context.Context, heard []kv.Entry[[]byte]) ([]kv.Entry[[]byte], error) {
+	many := len(heard) >= chronicleFew
 	rest := time.NewTimer(chronicleEvery)
 	defer rest.Stop()
 	for {
@@ -157,7 +158,7 @@ func (p *page) gather(ctx context.Context, many bool) ([]kv.Entry[[]byte], error
 		case n == 0:
 			more = p.news.more
 		case !many, n >= chronicleBatch, p.told.asked(p.at):
-			return p.news.take(), nil
+			return p.news.take(heard), nil
 		}
 		select {
 		case <-more:
@@ -278,7 +279,7 @@ func (c *chronicle) message(ctx context.Context, e kv.Entry[[]byte], look bool) 
 			}
 		}
 	}
-	data, err := json.Marshal(r)
+	data, err := r.record()
 	if err != nil {
 		return nil, fmt.Errorf("record revision %d of %s: %w", e.Revision, e.Key, err)
 	}
@@ -294,28 +295,43 @@ func changeKey(key string) string {
 	return key
 }
 
+// learn takes how long a series took.
+func (c *chronicle) learn(records int, took time.Duration) {
+	switch {
+	case records < probe:
+	case took > time.Duration(records)*slowAck:
+		c.slow++
+	default:
+		c.slow = 0
+	}
+}
+
+// seriesTries is how many series have to be slow before many records go as an atomic
+// batch. The first one counts as slow before it is made.
+const seriesTries = 5
+
 // append stores records that come after last, in order, and gives the new end. When it
 // fails, some of the first ones may be stored, and none behind one that is not.
 //
 // A series is faster, several times, but where the server syncs each message by itself
-// many of them take longer than in one atomic batch. How long is learned of a few.
+// many of them take longer than in one atomic batch. That is learned of a few at a time,
+// and believed when all of them were slow: one that was not could not have been synced,
+// and where much goes on everything is slow for a moment.
 func (c *chronicle) append(ctx context.Context, msgs []*nats.Msg, last uint64) (_ uint64, err error) {
 	for len(msgs) > 0 {
 		n := len(msgs)
-		if !c.series || n >= probe && c.cost > slowAck {
+		if !c.series || n >= probe && c.slow >= seriesTries {
 			last, err = commit(ctx, c.js, msgs, last)
-			if c.batches++; c.batches == maxTrust {
-				c.cost, c.batches = 0, 0
+			if c.batches++; c.batches == maxTrust { // once more
+				c.slow, c.batches = seriesTries-1, 0
 			}
 		} else {
-			if c.cost == 0 {
+			if c.slow > 0 {
 				n = min(n, probe)
 			}
 			began := time.Now()
 			last, err = appendSeries(ctx, c.js.Conn(), msgs[:n], last)
-			if n >= probe {
-				c.cost = max(time.Since(began)/time.Duration(n), 1)
-			}
+			c.learn(n, time.Since(began))
 		}
 		if err != nil {
 			return 0, err

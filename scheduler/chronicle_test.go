@@ -166,7 +166,7 @@ func TestNewsKeepsTheEnd(t *testing.T) {
 		n.tell(kv.Entry[[]byte]{Key: "j", Value: []byte("{}"), Revision: r + 2})
 	}
 	want := []kv.Entry[[]byte]{{Revision: maxNews + 2}, {Key: "j", Revision: maxNews + 3}, {Key: "j", Revision: maxNews + 4}}
-	if d := cmp.Diff(want, n.take()); d != "" {
+	if d := cmp.Diff(want, n.take(nil)); d != "" {
 		t.Error(d)
 	}
 	n.tell(kv.Entry[[]byte]{Key: "j", Revision: maxNews + 5})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -167,14 +168,9 @@ func parseRequest(data []byte) (*Job, object, error) {
 	return readRequest(o)
 }
 
-// readRequest is parseRequest of what was split already.
+// readRequest is parseRequest of what was split already, and is not good any more.
 func readRequest(o object) (*Job, object, error) {
-	kept := o[:0:0]
-	for _, f := range o {
-		if !fromReply[f.name] {
-			kept = append(kept, f)
-		}
-	}
+	kept := slices.DeleteFunc(o, func(f field) bool { return fromReply[f.name] })
 	j := new(Job)
 	if err := j.read(kept, true); err != nil {
 		return nil, nil, err

@@ -66,11 +66,12 @@ func (n *news) size() int {
 	return len(n.told)
 }
 
-// take gives all there is.
-func (n *news) take() []kv.Entry[[]byte] {
+// take gives all there is, for what was taken before, which is made use of again.
+func (n *news) take(before []kv.Entry[[]byte]) []kv.Entry[[]byte] {
+	clear(before)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	all := n.told
-	n.told = nil
+	n.told = before[:0]
 	return all
 }

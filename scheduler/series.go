@@ -28,7 +28,8 @@ func appendSeries(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg, last uin
 	ctx, cancel := context.WithTimeout(ctx, ackWait)
 	defer cancel()
 	inbox := nc.NewInbox()
-	sub, err := nc.SubscribeSync(inbox + ".>")
+	answers := make(chan *nats.Msg, seriesAnswers) // a SubscribeSync would make room for 64 k of them
+	sub, err := nc.ChanSubscribe(inbox+".>", answers)
 	if err != nil {
 		return 0, fmt.Errorf("subscribe to acknowledgements: %w", err)
 	}
@@ -44,9 +45,11 @@ func appendSeries(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg, last uin
 		}
 	}
 	for {
-		answer, err := sub.NextMsgWithContext(ctx)
-		if err != nil {
-			return 0, fmt.Errorf("append a series: %w", err)
+		var answer *nats.Msg
+		select {
+		case answer = <-answers:
+		case <-ctx.Done():
+			return 0, fmt.Errorf("append a series: %w", ctx.Err())
 		}
 		switch {
 		case bytes.Contains(answer.Data, flowAck): // how far it has come
@@ -61,6 +64,10 @@ func appendSeries(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg, last uin
 		return seq, err
 	}
 }
+
+// seriesAnswers is room for the answers to one series, with some to spare: that it has
+// begun, and how it ended.
+const seriesAnswers = 16
 
 // A series is told by its reply subjects, which ADR-50 has end in
 //

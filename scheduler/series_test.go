@@ -97,8 +97,8 @@ func (f *scribes) page(ctx context.Context, c *chronicle, revision, last uint64,
 		msgs[i] = &nats.Msg{Subject: c.ns.ChangeSubject("j"), Data: data, Header: nats.Header{}}
 	}
 	stored := &f.series
-	if c.cost = 1; rand.IntN(8) == 0 && len(msgs) >= probe {
-		c.cost, stored = time.Hour, &f.batches
+	if c.slow = 0; rand.IntN(8) == 0 && len(msgs) >= probe {
+		c.slow, stored = seriesTries, &f.batches
 	}
 	if rand.IntN(20) == 0 { // the connection is lost in the middle
 		time.AfterFunc(rand.N(5*time.Millisecond), func() { _ = c.js.Conn().ForceReconnect() })
@@ -261,7 +261,7 @@ func TestSeriesOfAPausedWriter(t *testing.T) {
 }
 
 // TestChronicleLearnsWhatASeriesCosts has many records go as an atomic batch where they
-// took long, until that may have been for a moment only, and everything where the
+// took long again and again, until that may have changed, and everything where the
 // stream takes no series.
 func TestChronicleLearnsWhatASeriesCosts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -295,22 +295,31 @@ func TestChronicleLearnsWhatASeriesCosts(t *testing.T) {
 		wrote(2*probe, false, 2)
 
 		c.series, c.batches = true, 0
-		wrote(1, true, 0)
-		if c.cost != 0 {
-			t.Errorf("of one record %v is learned", c.cost)
+		wrote(probe-1, true, 0)
+		if c.slow != 1 {
+			t.Errorf("%d series of few records were slow", c.slow-1)
 		}
-		wrote(2*probe, true, 0)
-		if c.cost == 0 || c.cost > slowAck {
-			t.Errorf("a record costs %v on the bubble's clock", c.cost)
+		c.slow = seriesTries - 1
+		wrote(2*probe, true, 0) // which takes no time on the bubble's clock
+		if c.slow != 0 {
+			t.Errorf("%d series count as slow after one that was not", c.slow)
 		}
-		c.cost = slowAck + 1
+		for try := 1; try <= seriesTries; try++ {
+			if wrote(probe, true, 0); c.slow != 0 {
+				t.Errorf("%d series count as slow after one that was not", c.slow)
+			}
+			for range try {
+				c.learn(probe, probe*slowAck+1)
+			}
+			c.learn(probe-1, time.Hour)
+		}
 		wrote(probe-1, true, 0)
 		wrote(probe, false, 1)
 		c.batches = maxTrust - 1
 		wrote(probe, false, 0)
 		wrote(2*probe, true, 0)
-		if c.cost == 0 || c.cost > slowAck {
-			t.Errorf("a record costs %v on the bubble's clock", c.cost)
+		if c.slow != 0 {
+			t.Errorf("%d series count as slow after one that was not", c.slow)
 		}
 	})
 }

@@ -382,13 +382,19 @@ func (v *verbs) complete(p *present, def *Job, fields object, anew bool) (object
 		activated = stampOf(p.job.Activated, int64(now))
 		anchor = stampOf(p.job.Anchor, int64(now))
 	}
-	fields = fields.set("anchor", appendText(nil, anchor.String())).set("activated", appendText(nil, activated.String()))
+	since := appendText(nil, activated.String())
+	begins := since
+	if anchor != activated {
+		begins = appendText(nil, anchor.String())
+	}
+	stamps := [...]field{{name: "anchor", value: begins}, {name: "activated", value: since}, {name: "reason"}}
+	reason := &stamps[2].value
 	if !def.Enabled() {
-		reason := ReasonDeactivated
+		*reason = appendText(nil, ReasonDeactivated)
 		if p.there && p.err == nil && !p.job.Enabled() && p.job.Reason != "" {
-			reason = p.job.Reason
+			*reason = appendText(nil, p.job.Reason)
 		}
-		return fields.set("reason", appendText(nil, reason)), nil
+		return fields.with(stamps[:]...), nil
 	}
 	plan, err := def.Schedule.Compile(int64(anchor))
 	if err != nil {
@@ -397,7 +403,7 @@ func (v *verbs) complete(p *present, def *Job, fields object, anew bool) (object
 	if plan.Next(p.key, int64(now)) == Never {
 		return nil, neverDue(&def.Schedule)
 	}
-	return fields.set("reason", nil), nil
+	return fields.with(stamps[:]...), nil
 }
 
 // neverDue says why an active job with this schedule would never run.
