@@ -29,7 +29,7 @@ type api struct {
 	s      *Scheduler
 	svc    micro.Service
 	cancel context.CancelFunc
-	places chan struct{}
+	crew   *crew
 
 	mu      sync.Mutex
 	closing bool // whoever asks is sent away
@@ -55,7 +55,7 @@ func (a *api) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("serve the management API: %w", err)
 	}
-	a.svc, a.places = svc, make(chan struct{}, apiRequests)
+	a.svc, a.crew = svc, newCrew(apiRequests)
 	a.mu.Lock()
 	a.closing = false
 	a.mu.Unlock()
@@ -101,6 +101,7 @@ func (a *api) stop() {
 	}
 	<-a.drain()
 	a.cancel()
+	a.crew.wait()
 	a.svc, a.drained = nil, nil
 }
 
@@ -141,9 +142,8 @@ func (a *api) handler(ctx context.Context, do verb) micro.HandlerFunc {
 			a.sendAway(r)
 			return
 		}
-		a.places <- struct{}{}
-		go func() {
-			defer func() { <-a.places; a.wg.Done() }()
+		a.crew.do(ctx, func() {
+			defer a.wg.Done()
 			ctx, cancel := context.WithTimeout(ctx, apiWait)
 			defer cancel()
 			reply, err := a.carryOut(ctx, r, do)
@@ -155,7 +155,7 @@ func (a *api) handler(ctx context.Context, do verb) micro.HandlerFunc {
 				return
 			}
 			a.answer(r, &nats.Msg{Data: reply})
-		}()
+		})
 	}
 }
 
