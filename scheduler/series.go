@@ -28,7 +28,7 @@ func appendSeries(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg, last uin
 	ctx, cancel := context.WithTimeout(ctx, ackWait)
 	defer cancel()
 	inbox := nc.NewInbox()
-	answers := make(chan *nats.Msg, seriesAnswers) // a SubscribeSync would make room for 64 k of them
+	answers := make(chan *nats.Msg, len(msgs)+2) // that it has begun, how far it is, how it ended
 	sub, err := nc.ChanSubscribe(inbox+".>", answers)
 	if err != nil {
 		return 0, fmt.Errorf("subscribe to acknowledgements: %w", err)
@@ -64,10 +64,6 @@ func appendSeries(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg, last uin
 		return seq, err
 	}
 }
-
-// seriesAnswers is room for the answers to one series, with some to spare: that it has
-// begun, and how it ended.
-const seriesAnswers = 16
 
 // A series is told by its reply subjects, which ADR-50 has end in
 //

@@ -203,6 +203,47 @@ func TestSeriesOnCluster(t *testing.T) {
 	})
 }
 
+// TestSeriesAmongOthers has so many series begun by others, and not ended, that the
+// server says after each message how far ours has come.
+func TestSeriesAmongOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		js, err := jetstream.New(natstest.Start(t).Connect())
+		if err != nil {
+			t.Fatal(err)
+		}
+		stream, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "s", Subjects: []string{"s"}, AllowBatchPublish: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		const others = 500
+		for i := range others {
+			if err := js.Conn().PublishRequest("s", fmt.Sprint(nats.NewInbox(), seriesTerms, 1, seriesOperation(0, 2)), []byte{byte(i)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		heard, err := js.Conn().SubscribeSync(nats.InboxPrefix + ">")
+		if err != nil {
+			t.Fatal(err)
+		}
+		msgs := make([]*nats.Msg, chronicleBatch)
+		for i := range msgs {
+			msgs[i] = &nats.Msg{Subject: "s", Header: nats.Header{}}
+		}
+		info, err := stream.Info(t.Context())
+		if err != nil || info.State.LastSeq != others {
+			t.Fatalf("%d series have begun, %v", info.State.LastSeq, err)
+		}
+		if end, err := appendSeries(t.Context(), js.Conn(), msgs, others); err != nil || end != others+chronicleBatch {
+			t.Errorf("the series ends at %d, %v", end, err)
+		}
+		synctest.Wait()
+		if n, _, err := heard.Pending(); err != nil || n < chronicleBatch {
+			t.Errorf("%d answers have come (%v): this test tests nothing", n, err)
+		}
+	})
+}
+
 // TestSeriesOfAPausedWriter pauses a writer in the middle of a series, while another one
 // writes a single message. Then the rest arrives: its first message expects a place that
 // is taken, and its second one the very end of the stream. Neither is stored.
