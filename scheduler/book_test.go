@@ -118,6 +118,61 @@ func TestDecisionComesFirst(t *testing.T) {
 	}
 }
 
+// A revision takes the place of the one before, of which nothing is left but what the
+// job itself has done.
+func TestRevisionTakesThePlace(t *testing.T) {
+	b, revision := newBook(), uint64(0)
+	start := ms("2026-01-01T00:00:00Z")
+	b.start(&opened{hand: hand{Time: stamp(start)}, tail: &tail{}}, nil, 1)
+	learn := func(def string) {
+		revision++
+		b.learn(kv.Entry[[]byte]{
+			Key: "j", Revision: revision, Deleted: def == "", Value: []byte(def),
+			Created: time.UnixMilli(start + int64(revision)*1000),
+		})
+	}
+	const counted = `{"service":"s","schedule":{"every":"1s","max_runs":5}}`
+	ring := func(at int64) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		j, due := b.pop(stamp(at))
+		if j == nil {
+			t.Fatal("nothing is due")
+		}
+		j.fired = due
+		if j.count != nil {
+			j.count.runs++
+			b.dirty[j] = struct{}{}
+		}
+		b.passed(j, due, 2)
+	}
+	left := func() (string, int) { // what is stored of its count, and how many edits there are
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.settled = 10
+		return fmt.Sprint(b.takeTallies(1)), len(b.edits())
+	}
+
+	for _, next := range []string{"", `{"service":"s","schedule":{"every":"1h","start":"2026-01-01T00:00:00Z"},"anchor":"2026-01-01T00:00:00.000Z"}`} {
+		learn(counted) // which is not stamped yet
+		ring(start + 60_000)
+		learn(next)
+		if tallies, edits := left(); tallies != "[]" || edits != 0 {
+			t.Errorf("after %q: %s and %d edits are left", next, tallies, edits)
+		}
+	}
+
+	const once = `{"service":"s","schedule":{"at":"2026-01-01T00:00:05Z"}%s}`
+	learn("")
+	learn(fmt.Sprintf(once, ""))
+	ring(start + 60_000)
+	revision += 60
+	learn(fmt.Sprintf(once, `,"description":"edited later"`))
+	if e := b.ended["j"]; e.reason != ReasonCompleted {
+		t.Errorf("what was rung and edited has ended for %q", e.reason)
+	}
+}
+
 // The keys are put in order once, until one comes or goes.
 func TestOrderIsKept(t *testing.T) {
 	b, revision := newBook(), uint64(0)
@@ -133,7 +188,9 @@ func TestOrderIsKept(t *testing.T) {
 	if again := b.order(); !slices.Equal(first, []string{"a", "b", "c"}) || &again[0] != &first[0] {
 		t.Errorf("%v, and after an edit anew %v", first, again)
 	}
-	learn("b", true)
+	if learn("b", true); !slices.Equal(b.order(), []string{"a", "c"}) {
+		t.Errorf("without b: %v", b.order())
+	}
 	learn("d", false)
 	if now := b.order(); !slices.Equal(now, []string{"a", "c", "d"}) || !slices.Equal(first, []string{"a", "b", "c"}) {
 		t.Errorf("%v, which were %v", now, first)
