@@ -45,7 +45,7 @@ func (f *scribes) run(d time.Duration, disturb func(context.Context)) {
 
 // maxRounds is how often the scribes come together until all of it has happened that
 // they are there for.
-const maxRounds = 4
+const maxRounds = 12
 
 func (f *scribes) fought() bool {
 	return f.series.Load() > 0 && f.batches.Load() > 0 && f.cut.Load() > 0 && f.refused.Load() > 0
@@ -97,7 +97,7 @@ func (f *scribes) page(ctx context.Context, c *chronicle, revision, last uint64,
 		msgs[i] = &nats.Msg{Subject: c.ns.ChangeSubject("j"), Data: data, Header: nats.Header{}}
 	}
 	stored := &f.series
-	if c.slow = 0; rand.IntN(8) == 0 && len(msgs) >= probe {
+	if c.slow = 0; rand.IntN(4) == 0 && len(msgs) >= probe {
 		c.slow, stored = seriesTries, &f.batches
 	}
 	if rand.IntN(20) == 0 { // the connection is lost in the middle
