@@ -30,8 +30,8 @@ func TestMeter(t *testing.T) {
 		up := time.Now().UTC()
 		for range 60 {
 			m.Received()
-			time.Sleep(time.Second / 2)
-			m.Up() // which it is
+			time.Sleep(time.Second / 2) // of the bubble's clock: the rate is exact
+			m.Up()                      // which it is
 		}
 		for range 10 {
 			m.Rung()

@@ -93,7 +93,7 @@ func (h *house) until(text string) {
 	if time.Now().After(t) {
 		h.Fatalf("it is %s, after %s already", time.Now(), text)
 	}
-	time.Sleep(time.Until(t))
+	time.Sleep(time.Until(t)) // in a bubble: the clock leaps there
 }
 
 // fired gives the due times of a job in the log, as they stand there.

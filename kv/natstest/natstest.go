@@ -70,7 +70,7 @@ func Start(t testing.TB) *Server {
 	t.Cleanup(func() {
 		s.Down()
 		if bubble {
-			time.Sleep(time.Second)
+			time.Sleep(time.Second) // of the bubble's clock: nobody waits for it
 		}
 	})
 	return s
