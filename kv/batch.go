@@ -20,15 +20,31 @@ func (b *Bucket[T]) Apply(ctx context.Context, changes []Change[T]) (first uint6
 	if len(changes) == 0 || len(changes) > MaxBatch {
 		return 0, fmt.Errorf("apply %d changes: at least 1 and at most %d", len(changes), MaxBatch)
 	}
-	msgs := make([]*nats.Msg, len(changes))
-	for i, c := range changes {
-		if msgs[i], err = b.message(c); err != nil {
+	values := make([][]byte, len(changes)) // before anything is sent, for one may fail
+	for i := range changes {
+		if values[i], err = changes[i].encode(); err != nil {
 			return 0, err
 		}
 	}
-	ack, err := jetstreamext.PublishMsgBatch(ctx, b.js, msgs)
+	// Only the end is waited for: a server that would refuse the first message says so there.
+	batch, err := jetstreamext.NewBatchPublisher(b.js, jetstreamext.BatchFlowControl{})
+	if err != nil {
+		return 0, fmt.Errorf("begin a batch: %w", err)
+	}
+	// One message after the other: what is published is copied, not kept.
+	m := &nats.Msg{Header: nats.Header{}}
+	end := len(changes) - 1
+	for i := range end {
+		b.message(m, &changes[i], values[i])
+		if err := batch.AddMsg(m); err != nil {
+			_ = batch.Discard() // the server forgets it by itself
+			return 0, fmt.Errorf("write %d keys: %w", len(changes), err)
+		}
+	}
+	b.message(m, &changes[end], values[end])
+	ack, err := batch.CommitMsg(ctx, m)
 	if err != nil {
 		return 0, writeError(fmt.Sprintf("%d keys", len(changes)), err)
 	}
-	return ack.Sequence - uint64(len(changes)) + 1, nil
+	return ack.Sequence - uint64(end), nil
 }

@@ -231,10 +231,12 @@ func (b *Bucket[T]) Update(ctx context.Context, key string, v T, revision uint64
 // Write carries out one change, and returns the revision that it made;
 // ErrConflict means that the key's present one is another.
 func (b *Bucket[T]) Write(ctx context.Context, c Change[T]) (uint64, error) {
-	m, err := b.message(c)
+	value, err := c.encode()
 	if err != nil {
 		return 0, err
 	}
+	m := &nats.Msg{Header: nats.Header{}}
+	b.message(m, &c, value)
 	return b.publish(ctx, m)
 }
 
@@ -264,9 +266,26 @@ type Change[T any] struct {
 // noteHeader is where the note is.
 const noteHeader = "Bellhop-Note"
 
-// message makes the message that carries out one change.
-func (b *Bucket[T]) message(c Change[T]) (*nats.Msg, error) {
-	m := nats.NewMsg(b.prefix + c.Key)
+// encode gives the value as it is stored, nothing for a deletion.
+func (c *Change[T]) encode() ([]byte, error) {
+	if c.Delete {
+		return nil, nil
+	}
+	if raw, ok := any(c.Value).([]byte); ok {
+		return raw, nil
+	}
+	data, err := json.Marshal(c.Value)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", c.Key, err)
+	}
+	return data, nil
+}
+
+// message makes m, which may have been used for another, the one that carries out
+// one change.
+func (b *Bucket[T]) message(m *nats.Msg, c *Change[T], value []byte) {
+	clear(m.Header)
+	m.Subject, m.Data = b.prefix+c.Key, value
 	m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(c.Revision, 10))
 	if c.Note != "" {
 		m.Header.Set(noteHeader, c.Note)
@@ -277,18 +296,7 @@ func (b *Bucket[T]) message(c Change[T]) (*nats.Msg, error) {
 	if c.Delete {
 		m.Header.Set("KV-Operation", "PURGE")
 		m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
-		return m, nil
 	}
-	if raw, ok := any(c.Value).([]byte); ok {
-		m.Data = raw
-		return m, nil
-	}
-	data, err := json.Marshal(c.Value)
-	if err != nil {
-		return nil, fmt.Errorf("encode %s: %w", c.Key, err)
-	}
-	m.Data = data
-	return m, nil
 }
 
 func (b *Bucket[T]) publish(ctx context.Context, m *nats.Msg) (uint64, error) {

@@ -161,7 +161,7 @@ func readBatch(data []byte) (*batch, error) {
 }
 
 func (w *wish) readPut(data []byte) error {
-	o, err := splitObject(data)
+	o, err := splitObject(make(object, 0, 8), data)
 	if err != nil {
 		return err
 	}

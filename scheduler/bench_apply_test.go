@@ -86,6 +86,29 @@ func BenchmarkApply(b *testing.B) {
 	}
 }
 
+// BenchmarkRule reads a request of a thousand new jobs and decides on them, which is
+// what a scheduler does of a batch by itself; per job.
+func BenchmarkRule(b *testing.B) {
+	var put []byte
+	for i := range MaxBatch {
+		put = fmt.Appendf(put, `,{"name":"job-%07d","service":"bench","schedule":{"every":"2400h"},"payload":"%0128d"}`, i, i)
+	}
+	request := fmt.Appendf(nil, `{"put":[%s]}`, put[1:])
+	v := &verbs{s: benchScheduler(b, connectProcess(b, false))}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n := 0; n < b.N; n += MaxBatch {
+		batch, err := readBatch(request)
+		if err != nil {
+			b.Fatal(err)
+		}
+		a := &applying{verbs: v, batch: batch, looked: true}
+		if _, err := a.rule(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkCreate makes jobs one by one from 64 clients, beside bare writes of
 // the same definitions.
 func BenchmarkCreate(b *testing.B) {

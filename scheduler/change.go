@@ -57,10 +57,9 @@ const (
 	maxValue = 400
 )
 
-// record writes the change as json.Marshal would, in a quarter of the time: there is
-// one of each change, and few have fields.
-func (c *Change) record() ([]byte, error) {
-	b := make([]byte, 0, 160+len(c.Job)+len(c.By))
+// record appends the change as json.Marshal would write it, in a quarter of the time:
+// there is one of each change, and few have fields.
+func (c *Change) record(b []byte) ([]byte, error) {
 	b = strconv.AppendUint(append(b, `{"revision":`...), c.Revision, 10)
 	if c.Was != 0 {
 		b = strconv.AppendUint(append(b, `,"was":`...), c.Was, 10)

@@ -30,7 +30,7 @@ func TestRecordOfAChange(t *testing.T) {
 		for range rapid.IntRange(0, 2).Draw(t, "fields") {
 			c.Fields = append(c.Fields, FieldChange{Field: text.Draw(t, "field"), To: json.RawMessage(`{"a":"<"}`), Omitted: rapid.Bool().Draw(t, "omitted")})
 		}
-		written, err := c.record()
+		written, err := c.record(nil)
 		got := read(t, written, err)
 		plain, err := json.Marshal(c)
 		if d := cmp.Diff(read(t, plain, err), got); d != "" {

@@ -140,7 +140,8 @@ func (c *chronicle) record(ctx context.Context) error {
 // page is what is about to be recorded.
 type page struct {
 	*chronicle
-	msgs  []*nats.Msg
+	lines []line
+	text  []byte // what their data stand in
 	at    uint64 // the revision up to which all is on the page, or recorded
 	last  uint64 // the place of the last record
 	looks uint64 // after this revision, it is looked for what a job was at before
@@ -204,12 +205,17 @@ func (p *page) fill(ctx context.Context, before uint64) error {
 
 // add brings the next revision onto the page.
 func (p *page) add(ctx context.Context, e kv.Entry[[]byte]) error {
-	m, err := p.message(ctx, e, e.Revision > p.looks)
+	r, err := p.change(ctx, e, e.Revision > p.looks)
 	if err != nil {
 		return err
 	}
-	p.msgs, p.at = append(p.msgs, m), e.Revision
-	if len(p.msgs) < chronicleBatch {
+	from := len(p.text)
+	if p.text, err = r.record(p.text); err != nil {
+		return fmt.Errorf("record revision %d of %s: %w", e.Revision, e.Key, err)
+	}
+	p.lines = append(p.lines, line{p.ns.ChangeSubject(changeKey(e.Key)), p.text[from:len(p.text):len(p.text)]})
+	p.at = e.Revision
+	if len(p.lines) < chronicleBatch {
 		return nil
 	}
 	return p.flush(ctx)
@@ -217,11 +223,11 @@ func (p *page) add(ctx context.Context, e kv.Entry[[]byte]) error {
 
 // flush writes the page.
 func (p *page) flush(ctx context.Context) (err error) {
-	if len(p.msgs) > 0 {
-		if p.last, err = p.append(ctx, p.msgs, p.last); err != nil {
+	if len(p.lines) > 0 {
+		if p.last, err = p.append(ctx, p.lines, p.last); err != nil {
 			return err
 		}
-		p.msgs = p.msgs[:0]
+		p.lines, p.text = p.lines[:0], p.text[:0]
 	}
 	p.told.keep(p.at)
 	return nil
@@ -258,32 +264,29 @@ func (c *chronicle) end(ctx context.Context, stream jetstream.Stream, newest uin
 	return 0, 0, nil
 }
 
-// message makes the record of a revision. What the job was at before one that
-// was written by hand is looked for, unless all there is is being recorded.
-func (c *chronicle) message(ctx context.Context, e kv.Entry[[]byte], look bool) (*nats.Msg, error) {
+// change tells what made a revision. What the job was at before one that was written
+// by hand is looked for, unless all there is is being recorded.
+func (c *chronicle) change(ctx context.Context, e kv.Entry[[]byte], look bool) (Change, error) {
 	if e.Note != c.note {
 		c.note, c.noted = e.Note, readNote(e.Note)
 	}
 	r := c.noted.of(e)
-	if r.Was == 0 && r.Verb == ChangePut && look {
-		older, err := c.jobs.History(ctx, e.Key)
-		if err != nil {
-			return nil, err
-		}
-		for _, o := range older {
-			if o.Revision < e.Revision {
-				r.Was = o.Revision
-				if o.Deleted {
-					r.Was = 0
-				}
+	if r.Was != 0 || r.Verb != ChangePut || !look {
+		return r, nil
+	}
+	older, err := c.jobs.History(ctx, e.Key)
+	if err != nil {
+		return Change{}, err
+	}
+	for _, o := range older {
+		if o.Revision < e.Revision {
+			r.Was = o.Revision
+			if o.Deleted {
+				r.Was = 0
 			}
 		}
 	}
-	data, err := r.record()
-	if err != nil {
-		return nil, fmt.Errorf("record revision %d of %s: %w", e.Revision, e.Key, err)
-	}
-	return &nats.Msg{Subject: c.ns.ChangeSubject(changeKey(e.Key)), Data: data, Header: nats.Header{}}, nil
+	return r, nil
 }
 
 // changeKey is a key as it stands in a subject. People can put what is no
@@ -310,18 +313,18 @@ func (c *chronicle) learn(records int, took time.Duration) {
 // batch. The first one counts as slow before it is made.
 const seriesTries = 5
 
-// append stores records that come after last, in order, and gives the new end. When it
+// append stores lines that come after last, in order, and gives the new end. When it
 // fails, some of the first ones may be stored, and none behind one that is not.
 //
 // A series is faster, several times, but where the server syncs each message by itself
 // many of them take longer than in one atomic batch. That is learned of a few at a time,
 // and believed when all of them were slow: one that was not could not have been synced,
 // and where much goes on everything is slow for a moment.
-func (c *chronicle) append(ctx context.Context, msgs []*nats.Msg, last uint64) (_ uint64, err error) {
-	for len(msgs) > 0 {
-		n := len(msgs)
+func (c *chronicle) append(ctx context.Context, lines []line, last uint64) (_ uint64, err error) {
+	for len(lines) > 0 {
+		n := len(lines)
 		if !c.series || n >= probe && c.slow >= seriesTries {
-			last, err = commit(ctx, c.js, msgs, last)
+			last, err = commit(ctx, c.js, messages(lines), last)
 			if c.batches++; c.batches == maxTrust { // once more
 				c.slow, c.batches = seriesTries-1, 0
 			}
@@ -330,13 +333,22 @@ func (c *chronicle) append(ctx context.Context, msgs []*nats.Msg, last uint64) (
 				n = min(n, probe)
 			}
 			began := time.Now()
-			last, err = appendSeries(ctx, c.js.Conn(), msgs[:n], last)
+			last, err = appendSeries(ctx, c.js.Conn(), lines[:n], last)
 			c.learn(n, time.Since(began))
 		}
 		if err != nil {
 			return 0, err
 		}
-		msgs = msgs[n:]
+		lines = lines[n:]
 	}
 	return last, nil
+}
+
+// messages are the lines as an atomic batch takes them.
+func messages(lines []line) []*nats.Msg {
+	msgs := make([]*nats.Msg, len(lines))
+	for i, l := range lines {
+		msgs[i] = &nats.Msg{Subject: l.subject, Data: l.data, Header: nats.Header{}}
+	}
+	return msgs
 }

@@ -337,7 +337,7 @@ func (j *Job) check() error {
 	if j.Payload != nil && j.PayloadBase64 != nil {
 		return invalid("payload_base64", "send only one", "there are two payloads")
 	}
-	for _, c := range []struct{ field, value, allowed string }{
+	for _, c := range [...]struct{ field, value, allowed string }{
 		{"missed", j.Missed, "skip once all"},
 		{"overlap", j.Overlap, "allow skip queue replace"},
 		{"history", j.History, "all failures none"},
@@ -349,8 +349,8 @@ func (j *Job) check() error {
 	if r := j.Retry; r != nil && (r.Attempts < 0 || r.Attempts > MaxAttempts) {
 		return invalid("retry.attempts", fmt.Sprintf("use 1 to %d", MaxAttempts), "%d attempts", r.Attempts)
 	}
-	for field, target := range map[string]string{"on_success": j.OnSuccess, "on_failure": j.OnFailure} {
-		if err := checkTarget(field, target); err != nil {
+	for _, c := range [...]struct{ field, target string }{{"on_success", j.OnSuccess}, {"on_failure", j.OnFailure}} {
+		if err := checkTarget(c.field, c.target); err != nil {
 			return err
 		}
 	}

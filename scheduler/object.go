@@ -25,7 +25,10 @@ const maxDepth = 1000
 
 // parseObject splits data, refusing what is not one object or names a field
 // twice.
-func parseObject(data []byte) (object, error) {
+func parseObject(data []byte) (object, error) { return parseInto(make(object, 0, 8), data) }
+
+// parseInto is parseObject into o, which is empty.
+func parseInto(o object, data []byte) (object, error) {
 	start := skipSpace(data, 0)
 	if start == len(data) || data[start] != '{' {
 		return nil, invalid("", "send one JSON object", "not a JSON object")
@@ -40,16 +43,16 @@ func parseObject(data []byte) (object, error) {
 		var v json.RawMessage
 		return nil, invalid("", "", "broken JSON: %v", json.Unmarshal(data, &v))
 	}
-	return splitObject(data)
+	return splitObject(o, data)
 }
 
-// splitObject splits what stands in JSON that was found to be valid.
-func splitObject(data []byte) (object, error) {
+// splitObject splits what stands in JSON that was found to be valid, into o, which is
+// empty.
+func splitObject(o object, data []byte) (object, error) {
 	start := skipSpace(data, 0)
 	if start == len(data) || data[start] != '{' {
 		return nil, invalid("", "send one JSON object", "not a JSON object")
 	}
-	o := make(object, 0, 8)
 	for i := start + 1; ; {
 		i = skipSpace(data, i)
 		switch data[i] {
@@ -122,15 +125,20 @@ func skipSpace(data []byte, i int) int {
 
 // skipString gives the index after the string that begins at i.
 func skipString(data []byte, i int) int {
-	for i++; i < len(data); i++ {
-		switch data[i] {
-		case '\\':
-			i++
-		case '"':
-			return i + 1
+	for i++; ; {
+		n := bytes.IndexByte(data[i:], '"')
+		if n < 0 {
+			return len(data)
+		}
+		i += n + 1
+		escapes := 0
+		for data[i-2-escapes] == '\\' { // the string's own beginning is none
+			escapes++
+		}
+		if escapes%2 == 0 {
+			return i
 		}
 	}
-	return len(data)
 }
 
 // skipValue gives the index after the value that begins at i, in valid JSON.

@@ -3,7 +3,6 @@ package scheduler
 import (
 	"encoding/json"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 	"unique"
@@ -52,94 +51,120 @@ func (s *Schedule) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// decodePart is json.Unmarshal of a value that was found to be valid.
-func decodePart(value []byte, to any) (err error) {
-	switch to := to.(type) {
-	case *string:
-		*to, err = text(value)
-	case *Duration:
-		var s string
-		if s, err = text(value); err == nil {
-			err = to.UnmarshalText([]byte(s))
-		}
-	case *time.Time:
-		err = to.UnmarshalJSON(value)
-	default:
-		err = json.Unmarshal(value, to)
-	}
-	return err
-}
-
 // decodeSchedule reads a schedule from JSON; strict refuses unknown fields. Its
 // errors are *Error. It checks that each value can be read, and leaves to
 // Compile whether they make sense.
 func decodeSchedule(data []byte, strict bool) (Schedule, error) {
-	return scheduleOf(data, strict, parseObject)
+	raw, err := parseInto(make(object, 0, 8), data)
+	return scheduleOf(data, raw, err, strict)
 }
 
 // readSchedule is decodeSchedule of what stands in JSON that was found to be valid.
 func readSchedule(data []byte, strict bool) (Schedule, error) {
-	return scheduleOf(data, strict, splitObject)
+	raw, err := splitObject(make(object, 0, 8), data)
+	return scheduleOf(data, raw, err, strict)
 }
 
-func scheduleOf(data []byte, strict bool, split func([]byte) (object, error)) (Schedule, error) {
+// scheduleOf reads the fields of data, if they could be told apart.
+func scheduleOf(data []byte, raw object, err error, strict bool) (Schedule, error) {
 	if start := skipSpace(data, 0); start == len(data) || data[start] != '{' {
 		return Schedule{}, invalid("schedule", kindHint, "the schedule is not a JSON object")
 	}
-	raw, err := split(data)
 	if err != nil {
 		e := located("", err)
 		e.Field = strings.TrimSuffix("schedule."+e.Field, ".")
 		return Schedule{}, e
 	}
+	var s Schedule
+	for _, f := range raw {
+		hint, err := s.readField(f)
+		if err == nil || errors.Is(err, errUnknownField) && !strict {
+			continue
+		}
+		e, ok := errors.AsType[*Error](err)
+		switch {
+		case errors.Is(err, errUnknownField):
+			e = invalid("", "", "unknown field")
+		case !ok:
+			e = invalid("", hint, "cannot read %.60s", f.value)
+		}
+		e.Field = "schedule." + f.name
+		return Schedule{}, e
+	}
+	return s, nil
+}
+
+// readField sets what f holds; null stands for an absent one. Of a value that is not of
+// its kind the hint says what would be.
+func (s *Schedule) readField(f field) (hint string, err error) {
 	const (
 		timeHint = `use RFC 3339, such as "2026-12-07T09:00:00Z"`
 		runsHint = "use a whole number"
 		cronHint = `use a string such as "30 2 * * MON"`
 		zoneHint = `use a string such as "Europe/Berlin"`
 	)
-	var s Schedule
-	known := make([]string, 0, len(raw))
-	for _, field := range [...]struct {
-		name string
-		to   any
-		hint string
-	}{
-		{"at", &s.At, timeHint},
-		{"every", &s.Every, durationHint},
-		{"cron", &s.Cron, cronHint},
-		{"time_zone", &s.TimeZone, zoneHint},
-		{"start", &s.Start, timeHint},
-		{"end", &s.End, timeHint},
-		{"max_runs", &s.MaxRuns, runsHint},
-		{"jitter", &s.Jitter, durationHint},
-	} {
-		value := raw.get(field.name)
-		if value == nil {
-			continue
-		}
-		known = append(known, field.name)
-		if isNull(value) {
-			continue
-		}
-		name := "schedule." + field.name
-		if err := decodePart(value, field.to); err != nil {
-			if e, ok := errors.AsType[*Error](err); ok {
-				e.Field = name
-				return Schedule{}, e
-			}
-			return Schedule{}, invalid(name, field.hint, "cannot read %.60s", value)
-		}
-		// The zero time stands for an absent one, and so cannot be checked later.
-		if t, ok := field.to.(*time.Time); ok && t.IsZero() {
-			return Schedule{}, checkTime(name, *t)
-		}
+	switch f.name {
+	case "at":
+		s.At, err = readTime(f)
+		return timeHint, err
+	case "every":
+		s.Every, err = readDuration(f)
+		return durationHint, err
+	case "cron":
+		s.Cron, err = readText(f)
+		return cronHint, err
+	case "time_zone":
+		s.TimeZone, err = readText(f)
+		return zoneHint, err
+	case "start":
+		s.Start, err = readTime(f)
+		return timeHint, err
+	case "end":
+		s.End, err = readTime(f)
+		return timeHint, err
+	case "max_runs":
+		s.MaxRuns, err = readNumber(f)
+		return runsHint, err
+	case "jitter":
+		s.Jitter, err = readDuration(f)
+		return durationHint, err
 	}
-	if strict && len(known) < len(raw) {
-		i := slices.IndexFunc(raw, func(f field) bool { return !slices.Contains(known, f.name) })
-		return Schedule{}, invalid("schedule."+raw[i].name, "", "unknown field")
+	return "", errUnknownField
+}
+
+func readText(f field) (string, error) {
+	if isNull(f.value) {
+		return "", nil
 	}
-	return s, nil
+	return text(f.value)
+}
+
+func readNumber(f field) (n int64, err error) {
+	err = json.Unmarshal(f.value, &n)
+	return n, err
+}
+
+func readDuration(f field) (d Duration, err error) {
+	s, err := readText(f)
+	if err == nil && !isNull(f.value) {
+		d, err = ParseDuration(s)
+	}
+	return d, err
+}
+
+// readTime reads a time but the zero one, which stands for an absent one and so could
+// not be checked later.
+func readTime(f field) (t time.Time, err error) {
+	if isNull(f.value) {
+		return t, nil
+	}
+	if err := t.UnmarshalJSON(f.value); err != nil {
+		return t, err
+	}
+	if t.IsZero() {
+		return t, checkTime("", t)
+	}
+	return t, nil
 }
 
 // Compile checks everything about the schedule that needs no clock, and makes

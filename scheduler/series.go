@@ -11,9 +11,15 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// appendSeries stores messages that come after last, each in the place behind the
-// one before, waits for all of them, and gives the new end. Where it fails, some of
-// the first ones may be stored, and none behind one that is not.
+// line is a message of a stream that nobody but one writer at a time appends to.
+type line struct {
+	subject string
+	data    []byte
+}
+
+// appendSeries stores lines that come after last, each in the place behind the one
+// before, waits for all of them, and gives the new end. Where it fails, some of the
+// first ones may be stored, and none behind one that is not.
 //
 // It is what ADR-50 calls a fast batch (server 2.14, and a stream that allows them).
 // The server stores each message as it comes, without the staging that an atomic
@@ -24,11 +30,11 @@ import (
 //
 //	seq 1, start ─► 2 ─► 3 ─► … ─► n, commit ──► one PubAck
 //	                     └ refused: an error, and whatever follows is not stored
-func appendSeries(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg, last uint64) (uint64, error) {
+func appendSeries(ctx context.Context, nc *nats.Conn, lines []line, last uint64) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, ackWait)
 	defer cancel()
 	inbox := nc.NewInbox()
-	answers := make(chan *nats.Msg, len(msgs)+2) // that it has begun, how far it is, how it ended
+	answers := make(chan *nats.Msg, len(lines)+2) // that it has begun, how far it is, how it ended
 	sub, err := nc.ChanSubscribe(inbox+".>", answers)
 	if err != nil {
 		return 0, fmt.Errorf("subscribe to acknowledgements: %w", err)
@@ -36,11 +42,13 @@ func appendSeries(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg, last uin
 	defer func() { _ = sub.Unsubscribe() }() // fails only with the connection
 	reply := []byte(inbox + seriesTerms)
 	fixed := len(reply)
-	for i, m := range msgs {
+	m := nats.Msg{Header: nats.Header{}} // one after the other: what is published is copied
+	for i, l := range lines {
+		m.Subject, m.Data = l.subject, l.data
 		reply = strconv.AppendInt(reply[:fixed], int64(i+1), 10)
-		m.Reply = string(append(reply, seriesOperation(i, len(msgs))...))
+		m.Reply = string(append(reply, seriesOperation(i, len(lines))...))
 		set(m.Header, jetstream.ExpectedLastSeqHeader, strconv.FormatUint(last+uint64(i), 10))
-		if err := nc.PublishMsg(m); err != nil {
+		if err := nc.PublishMsg(&m); err != nil {
 			return 0, fmt.Errorf("append a series: %w", err)
 		}
 	}
@@ -58,7 +66,7 @@ func appendSeries(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg, last uin
 			return 0, errors.New("append a series: a part of it was lost on the way")
 		}
 		seq, err := parseAck(answer)
-		if want := last + uint64(len(msgs)); err == nil && seq != want {
+		if want := last + uint64(len(lines)); err == nil && seq != want {
 			err = fmt.Errorf("%w: the series ends at %d instead of %d", errRefused, seq, want)
 		}
 		return seq, err

@@ -88,39 +88,39 @@ func (f *scribes) scribe(ctx context.Context) {
 
 // page writes n records, and gives the new end.
 func (f *scribes) page(ctx context.Context, c *chronicle, revision, last uint64, n int) (_, _ uint64, err error) {
-	msgs := make([]*nats.Msg, n)
-	for i := range msgs {
+	lines := make([]line, n)
+	for i := range lines {
 		data, err := json.Marshal(Change{Revision: revision + uint64(i) + 1})
 		if err != nil {
 			f.Error(err)
 		}
-		msgs[i] = &nats.Msg{Subject: c.ns.ChangeSubject("j"), Data: data, Header: nats.Header{}}
+		lines[i] = line{c.ns.ChangeSubject("j"), data}
 	}
 	stored := &f.series
-	if c.slow = 0; rand.IntN(4) == 0 && len(msgs) >= probe {
+	if c.slow = 0; rand.IntN(4) == 0 && n >= probe {
 		c.slow, stored = seriesTries, &f.batches
 	}
 	if rand.IntN(20) == 0 { // the connection is lost in the middle
 		time.AfterFunc(rand.N(5*time.Millisecond), func() { _ = c.js.Conn().ForceReconnect() })
 	}
-	end, err := c.append(ctx, msgs, last)
+	end, err := c.append(ctx, lines, last)
 	switch {
 	case err == nil:
 		stored.Add(1)
 	case isRefusal(err):
 		f.refused.Add(1)
 	}
-	if want := last + uint64(len(msgs)); err == nil && end != want {
+	if want := last + uint64(n); err == nil && end != want {
 		f.Errorf("the page after %d ends at %d, want %d", last, end, want)
 	}
 	if err != nil && stored == &f.series {
-		f.look(ctx, c, msgs, last)
+		f.look(ctx, c, lines, last)
 	}
-	return revision + uint64(len(msgs)), end, err
+	return revision + uint64(n), end, err
 }
 
 // look sees whether a part of a series was stored that failed.
-func (f *scribes) look(ctx context.Context, c *chronicle, msgs []*nats.Msg, last uint64) {
+func (f *scribes) look(ctx context.Context, c *chronicle, lines []line, last uint64) {
 	ctx, cancel := context.WithTimeout(ctx, ackWait)
 	defer cancel()
 	stream, err := c.js.Stream(ctx, c.ns.ChangesStream())
@@ -128,7 +128,7 @@ func (f *scribes) look(ctx context.Context, c *chronicle, msgs []*nats.Msg, last
 		return
 	}
 	m, err := stream.GetMsg(ctx, last+1)
-	if err == nil && m.Header.Get(jetstream.ExpectedLastSeqHeader) != "" && string(m.Data) == string(msgs[0].Data) {
+	if err == nil && m.Header.Get(jetstream.ExpectedLastSeqHeader) != "" && string(m.Data) == string(lines[0].data) {
 		f.cut.Add(1)
 	}
 }
@@ -226,15 +226,15 @@ func TestSeriesAmongOthers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		msgs := make([]*nats.Msg, chronicleBatch)
-		for i := range msgs {
-			msgs[i] = &nats.Msg{Subject: "s", Header: nats.Header{}}
+		lines := make([]line, chronicleBatch)
+		for i := range lines {
+			lines[i] = line{subject: "s"}
 		}
 		info, err := stream.Info(t.Context())
 		if err != nil || info.State.LastSeq != others {
 			t.Fatalf("%d series have begun, %v", info.State.LastSeq, err)
 		}
-		if end, err := appendSeries(t.Context(), js.Conn(), msgs, others); err != nil || end != others+chronicleBatch {
+		if end, err := appendSeries(t.Context(), js.Conn(), lines, others); err != nil || end != others+chronicleBatch {
 			t.Errorf("the series ends at %d, %v", end, err)
 		}
 		synctest.Wait()
@@ -258,19 +258,18 @@ func TestSeriesOfAPausedWriter(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		messages := func(who string, n int) []*nats.Msg {
-			msgs := make([]*nats.Msg, n)
-			for i := range msgs {
-				msgs[i] = &nats.Msg{Subject: "s." + who, Data: fmt.Append(nil, who, i), Header: nats.Header{}}
+		lines := func(who string, n int) (all []line) {
+			for i := range n {
+				all = append(all, line{"s." + who, fmt.Append(nil, who, i)})
 			}
-			return msgs
+			return all
 		}
 		way := &tap{Server: srv}
 		paused := srv.Connect(nats.InProcessServer(way))
 		way.hold(1000) // of some three thousand
 		done := make(chan error, 1)
 		go func() {
-			_, err := appendSeries(t.Context(), paused, messages("paused", 20), 0)
+			_, err := appendSeries(t.Context(), paused, lines("paused", 20), 0)
 			done <- err
 		}()
 		synctest.Wait()
@@ -282,7 +281,7 @@ func TestSeriesOfAPausedWriter(t *testing.T) {
 		if last == 0 || last > 18 {
 			t.Fatalf("%d messages have come through: this test tests nothing", last)
 		}
-		if end, err := appendSeries(t.Context(), js.Conn(), messages("other", 1), last); err != nil || end != last+1 {
+		if end, err := appendSeries(t.Context(), js.Conn(), lines("other", 1), last); err != nil || end != last+1 {
 			t.Fatalf("the other one's is stored at %d, %v", end, err)
 		}
 		if err := way.release(); err != nil {
@@ -314,11 +313,11 @@ func TestChronicleLearnsWhatASeriesCosts(t *testing.T) {
 		last := uint64(0)
 		wrote := func(n int, wantSeries bool, wantBatches int) {
 			t.Helper()
-			msgs := make([]*nats.Msg, n)
-			for i := range msgs {
-				msgs[i] = &nats.Msg{Subject: c.ns.ChangeSubject("j"), Header: nats.Header{}}
+			lines := make([]line, n)
+			for i := range lines {
+				lines[i].subject = c.ns.ChangeSubject("j")
 			}
-			end, err := c.append(t.Context(), msgs, last)
+			end, err := c.append(t.Context(), lines, last)
 			if err != nil || end != last+uint64(n) {
 				t.Fatalf("%d records after %d end at %d, %v", n, last, end, err)
 			}

@@ -43,25 +43,28 @@ func clientsPart(ctx context.Context, in *Inside) error {
 		ns := in.Config.Namespace
 		return func(ctx context.Context, names []string) error {
 			if o.Batch == 1 {
-				return request(ctx, nc, ns.JobsSubject("create"), newJob(names[0]))
+				return request(ctx, nc, ns.JobsSubject("create"), newJob(nil, names[0]))
 			}
 			put := []byte(`{"put":[`)
 			for i, name := range names {
 				if i > 0 {
 					put = append(put, ',')
 				}
-				put = append(put, newJob(name)...)
+				put = newJob(put, name)
 			}
 			return request(ctx, nc, ns.JobsSubject("apply"), append(put, "]}"...))
 		}, nil
 	})
 }
 
-// newJob is what a client sends for a job; what is stored of it is what putters put.
-func newJob(name string) []byte {
-	return fmt.Appendf(nil, `{"name":%q,"service":%q,"schedule":{"every":"%dms"},"payload":%q}`,
-		name, Service, farAway.Milliseconds(), strings.Repeat("x", payload))
+// newJob appends what a client sends for a job; what is stored of it is what putters
+// put.
+func newJob(b []byte, name string) []byte {
+	return fmt.Appendf(b, `{"name":%q,"service":%q,"schedule":{"every":"%dms"},"payload":"%s"}`,
+		name, Service, farAway.Milliseconds(), jobPayload)
 }
+
+var jobPayload = strings.Repeat("x", payload)
 
 // request sends a request and looks whether it was carried out.
 func request(ctx context.Context, nc *nats.Conn, subject string, data []byte) error {
