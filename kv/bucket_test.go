@@ -249,6 +249,9 @@ func TestWatchLoadsAndFollows(t *testing.T) {
 	}
 	cancel()
 	wg.Wait()
+	for info := range streamOf(t, js).ListConsumers(t.Context()).Info() {
+		t.Errorf("consumer %s is left", info.Name)
+	}
 }
 
 // Between gives every revision that the bucket keeps, of few and of many.

@@ -3,6 +3,7 @@ package kv
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -32,6 +33,7 @@ func (b *Bucket[T]) Watch(ctx context.Context, after uint64, fn func(Entry[T]), 
 	if err != nil {
 		return fmt.Errorf("watch %s: %w", b.prefix, err)
 	}
+	defer b.leave(ctx, cons)
 	waiting := true
 	if cons.CachedInfo().NumPending == 0 {
 		waiting = false
@@ -62,6 +64,20 @@ func (b *Bucket[T]) Watch(ctx context.Context, after uint64, fn func(Entry[T]), 
 			loaded()
 		}
 	}
+}
+
+// leaveWait bounds how long a watcher that has ended waits for the end of its consumer.
+const leaveWait = time.Second
+
+// leave ends the consumer of a watcher whose ctx has ended. By itself it would only
+// after minutes, and a stream has room for a thousand.
+func (b *Bucket[T]) leave(ctx context.Context, cons jetstream.Consumer) {
+	if ctx.Err() == nil || !b.js.Conn().IsConnected() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveWait)
+	defer cancel()
+	_ = b.stream.DeleteConsumer(ctx, cons.CachedInfo().Name) // it ends by itself, too
 }
 
 // begin says where what comes after a revision begins, or with 0 each key's last.

@@ -236,7 +236,7 @@ func (a *applying) write(ctx context.Context) (err error) {
 	if len(a.changes) == 1 { // one message is atomic, and cheaper than a batch
 		first, err = a.s.jobs.bucket.Write(ctx, a.changes[0])
 	} else {
-		first, err = a.s.jobs.bucket.Apply(ctx, a.changes)
+		first, err = a.s.jobs.apply(ctx, a.changes)
 	}
 	if err != nil {
 		return err

@@ -370,6 +370,12 @@ func TestApplyAll(t *testing.T) {
 // TestApplyPromise: when the reply is there, no trigger of what was deleted or
 // replaced follows.
 func TestApplyPromise(t *testing.T) {
+	for _, n := range []int{100, 500} { // of many the scheduler does not hear from the watch
+		promise(t, n)
+	}
+}
+
+func promise(t *testing.T, jobs int) {
 	inBubble(t, func(h *house) {
 		cut := &scissors{cuts: make(chan *wire, 1)} // which never come, but the watch lags
 		nc, err := nats.Connect("", nats.InProcessServer(&wire{s: cut, srv: h.s}), nats.ReconnectBufSize(-1))
@@ -388,7 +394,7 @@ func TestApplyPromise(t *testing.T) {
 		})
 		<-s.Ready()
 		var puts, slow, names []string
-		for i := range 100 {
+		for i := range jobs {
 			puts = append(puts, fmt.Sprintf(`{"name":"j%d","service":"s","schedule":{"every":"%dms","start":"2000-01-01T00:00:01Z"}}`, i, 10+i%7))
 			slow = append(slow, fmt.Sprintf(`{"name":"j%d","service":"s","schedule":{"every":"1h"}}`, i))
 			names = append(names, fmt.Sprintf(`"j%d"`, i))
@@ -396,7 +402,7 @@ func TestApplyPromise(t *testing.T) {
 		h.applied(`{"put":[` + strings.Join(puts, ",") + `]}`)
 		h.until("2000-01-01T00:00:03Z")
 		cut.lag.Store(int64(400 * time.Millisecond))
-		h.applied(`{"put":[` + strings.Join(slow[:50], ",") + `],"delete":[` + strings.Join(names[50:], ",") + `]}`)
+		h.applied(`{"put":[` + strings.Join(slow[:jobs/2], ",") + `],"delete":[` + strings.Join(names[jobs/2:], ",") + `]}`)
 		n := len(h.log())
 		time.Sleep(10 * time.Second) // in a bubble: a thousand would be due
 		h.same("triggers after the reply", len(h.log())-n, 0)
@@ -429,6 +435,11 @@ func TestApplyFight(t *testing.T) {
 					c := h.client.With(scheduler.Terms{By: by})
 					if f%2 == 0 {
 						var b scheduler.Batch
+						if f == 0 { // so many that the scheduler learns them without the watch
+							for i := range 250 {
+								b.Put = append(b.Put, job(fmt.Sprint("many ", round, " ", i), by))
+							}
+						}
 						for i := range jobs {
 							switch name := fmt.Sprint("j", i); rnd.IntN(4) {
 							case 0:

@@ -23,7 +23,7 @@ import (
 // clerk does.
 type clerk struct {
 	book   *book
-	jobs   *kv.Bucket[[]byte]
+	jobs   *follower
 	js     jetstream.JetStream
 	ns     workers.Namespace
 	name   string // the scheduler's
@@ -169,7 +169,7 @@ func (c *clerk) write(ctx context.Context, es []edit) error {
 		for i, e := range es {
 			changes[i] = c.change(e)
 		}
-		_, err := c.jobs.Apply(ctx, changes)
+		_, err := c.jobs.apply(ctx, changes)
 		if err == nil {
 			for _, e := range es {
 				c.book.written(e)
@@ -184,7 +184,7 @@ func (c *clerk) write(ctx context.Context, es []edit) error {
 	g.SetLimit(clerkWriters)
 	for _, e := range es {
 		g.Go(func() error {
-			_, err := c.jobs.Write(ctx, c.change(e))
+			_, err := c.jobs.bucket.Write(ctx, c.change(e))
 			if err != nil && !errors.Is(err, kv.ErrConflict) {
 				return err
 			}

@@ -233,7 +233,7 @@ func (s *Scheduler) bind(ctx context.Context) error {
 	b.limit = maxDefinition(s.nc) + ownFields
 	s.jobs = &follower{bucket: jobs, learn: b.learn, seen: b.view, logger: s.logger, loaded: make(chan struct{})}
 	s.state = &follower{bucket: state, learn: b.learnState, seen: b.viewState, logger: s.logger, loaded: make(chan struct{})}
-	s.clerk = &clerk{book: b, jobs: jobs, js: s.js, ns: s.ns, name: s.name, logger: s.logger, wake: make(chan struct{}, 1)}
+	s.clerk = &clerk{book: b, jobs: s.jobs, js: s.js, ns: s.ns, name: s.name, logger: s.logger, wake: make(chan struct{}, 1)}
 	return nil
 }
 

@@ -204,6 +204,11 @@ func (o object) size() int {
 // confirm returns when a hand with the revision is acknowledged: from then on
 // no trigger of an older definition follows, whatever happens to anybody.
 func (v *verbs) confirm(ctx context.Context, revision uint64) error {
+	if v.s.jobs.rests() { // nothing else may bring it
+		if err := v.s.jobs.catchUp(ctx, revision); err != nil {
+			return unconfirmed(revision)
+		}
+	}
 	lag, cancel := context.WithTimeout(ctx, lagWait)
 	defer cancel()
 	err := v.s.promises.wait(lag, revision)
