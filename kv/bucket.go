@@ -20,6 +20,9 @@ var (
 	ErrExists = errors.New("exists")
 	// ErrConflict means that the key's revision is not the expected one.
 	ErrConflict = errors.New("revision conflict")
+	// ErrIncomplete means that a part of a batch has not come to where the rest has,
+	// as when the bucket's stream has another leader in between. Nothing is stored.
+	ErrIncomplete = errors.New("a part of the batch is missing")
 )
 
 // Config is how a bucket is made.
@@ -307,13 +310,19 @@ func (b *Bucket[T]) publish(ctx context.Context, m *nats.Msg) (uint64, error) {
 	return ack.Sequence, nil
 }
 
-// writeError tells a lost race from every other failure. A replicated stream
-// has a code of its own for it.
+// codeIncompleteBatch is the server's JSAtomicPublishIncompleteBatchErr.
+const codeIncompleteBatch jetstream.ErrorCode = 10176
+
+// writeError tells a lost race, and a batch that fell between two leaders, from every
+// other failure. A replicated stream has a code of its own for the first.
 func writeError(key string, err error) error {
-	if api, ok := errors.AsType[*jetstream.APIError](err); ok &&
-		(api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
-			api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
-		return fmt.Errorf("write %s: %w", key, ErrConflict)
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
+		switch api.ErrorCode {
+		case jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant:
+			err = ErrConflict
+		case codeIncompleteBatch:
+			err = ErrIncomplete
+		}
 	}
 	return fmt.Errorf("write %s: %w", key, err)
 }

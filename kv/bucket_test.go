@@ -1,9 +1,12 @@
 package kv_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -388,4 +391,49 @@ func TestExpiryAndAWatchOfSomeKeys(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestBatchBetweenTwoLeaders has the first messages of a batch be lost, as those are that
+// went to a leader which is gone.
+func TestBatchBetweenTwoLeaders(t *testing.T) {
+	srv := natstest.Start(t)
+	js, err := jetstream.New(srv.Connect())
+	is(t, err, nil)
+	b := open[colour](t, js)
+	lossy, err := jetstream.New(srv.Connect(nats.InProcessServer(&lossy{Server: srv})))
+	is(t, err, nil)
+	through, err := kv.Open[colour](t.Context(), lossy, "B")
+	is(t, err, nil)
+	_, err = through.Apply(t.Context(), []kv.Change[colour]{{Key: "lost"}, {Key: "a"}, {Key: "b"}})
+	is(t, err, kv.ErrIncomplete)
+	for _, key := range []string{"lost", "a", "b"} {
+		_, err = b.Get(t.Context(), key)
+		is(t, err, kv.ErrNotFound)
+	}
+}
+
+// lossy is the way to a server that loses what is published to the key "lost".
+type lossy struct{ *natstest.Server }
+
+func (l *lossy) InProcessConn() (net.Conn, error) {
+	c, err := l.Server.InProcessConn()
+	return lossyConn{c}, err
+}
+
+type lossyConn struct{ net.Conn }
+
+// Write is part of net.Conn. The client writes whole messages.
+func (c lossyConn) Write(p []byte) (int, error) {
+	before, lost, found := bytes.Cut(p, []byte("HPUB $KV.B.lost "))
+	if !found {
+		return c.Conn.Write(p)
+	}
+	rest := slices.Clone(before)
+	if i := bytes.Index(lost, []byte("HPUB ")); i >= 0 {
+		rest = append(rest, lost[i:]...)
+	}
+	if _, err := c.Conn.Write(rest); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }

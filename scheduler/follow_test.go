@@ -125,6 +125,39 @@ func TestBulkWriteIsNotSentBack(t *testing.T) {
 	})
 }
 
+// TestBulkWriteHasItsTime has a bulk write learned some time after it was stored.
+func TestBulkWriteHasItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := follow(t)
+		defer f.rest()()
+		changes := f.changes("a", bulk)
+		changes[7].Delete, changes[7].Value = true, nil // of what is not there: it is a revision all the same
+		first, err := f.bucket.Apply(t.Context(), changes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(restAtMost / 2)
+		if err := f.own(t.Context(), first, changes); err != nil {
+			t.Fatal(err)
+		}
+		f.verify()
+	})
+}
+
+// TestWatchStopsAtOnce has a bulk write begin when the watch is about to.
+func TestWatchStopsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := follow(t)
+		within, stop := context.WithCancel(t.Context())
+		defer stop()
+		defer f.rest()()
+		f.watching(stop)
+		if within.Err() == nil {
+			t.Error("the watch goes on")
+		}
+	})
+}
+
 // TestFewChangesAreWatched has the watch go on where few changes are written at once.
 func TestFewChangesAreWatched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

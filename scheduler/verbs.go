@@ -103,10 +103,12 @@ var errOversize = errors.New("too large for a trigger: make the payload smaller,
 // errUnreadable refuses to change a definition of which nothing can be read.
 var errUnreadable = &Error{Code: 409, Message: "the stored definition cannot be read", Hint: "correct it with put, or delete it"}
 
-// elsewhere tells that nobody has taken the request: a cluster's stream has no
-// leader for some seconds after its server was lost. Nothing was done, so it
+// elsewhere tells that nobody has taken the request, or all of it: a cluster's stream
+// has no leader for some seconds after its server was lost. Nothing was done, so it
 // may be tried again.
-func elsewhere(err error) bool { return errors.Is(err, nats.ErrNoResponders) }
+func elsewhere(err error) bool {
+	return errors.Is(err, nats.ErrNoResponders) || errors.Is(err, kv.ErrIncomplete)
+}
 
 // must is read for verbs that need the job to be there.
 func (v *verbs) must(ctx context.Context, name string) (*present, error) {
