@@ -175,3 +175,19 @@ func TestNewsKeepsTheEnd(t *testing.T) {
 		t.Error("news are kept from before")
 	}
 }
+
+// TestPageBeginsAnew has nothing of what was written stay on the page.
+func TestPageBeginsAnew(t *testing.T) {
+	p := page{chronicle: newChronicle(newBound(t))}
+	for rev := range uint64(3) {
+		if err := p.add(t.Context(), kv.Entry[[]byte]{Key: "j", Revision: rev + 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(p.lines)+len(p.text) != 0 || p.last != 3 {
+		t.Errorf("%d lines of %d bytes are left, the last place is %d", len(p.lines), len(p.text), p.last)
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"github.com/bellhop-run/bellhop/kv"
 	"github.com/bellhop-run/bellhop/kv/natstest"
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
 )
 
 // followed is a follower that watches, and what its view was given.
@@ -291,4 +292,13 @@ func TestChangeWhileTheWatchRests(t *testing.T) {
 			t.Errorf("the change was confirmed after %v", took)
 		}
 	})
+}
+
+// TestElsewhere tells what may be tried again, for nothing was done.
+func TestElsewhere(t *testing.T) {
+	for err, want := range map[error]bool{nats.ErrNoResponders: true, kv.ErrIncomplete: true, kv.ErrConflict: false, nats.ErrTimeout: false} {
+		if got := elsewhere(fmt.Errorf("write: %w", err)); got != want {
+			t.Errorf("%v: %t", err, got)
+		}
+	}
 }
