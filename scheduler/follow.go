@@ -100,13 +100,11 @@ func (f *follower) rest() (end func()) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.bulks, f.moved = f.bulks+by, time.Now()
+		if by > 0 && f.stop != nil {
+			f.stop()
+		}
 	}
 	move(1)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.stop != nil {
-		f.stop()
-	}
 	return func() { move(-1) }
 }
 
