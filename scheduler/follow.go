@@ -68,8 +68,8 @@ func (f *follower) run(ctx context.Context) error {
 }
 
 const (
-	// bulk is how many changes at once are a bulk write. For fewer it costs more
-	// to begin the watch again than it spares.
+	// bulk is how many changes at once are a bulk write. To begin the watch again takes
+	// several requests, which fewer would hardly be worth: the bound is an estimate.
 	bulk = 250
 	// restAfter is how long the watch rests after a bulk write, for another may follow.
 	restAfter = 20 * time.Millisecond
@@ -81,15 +81,18 @@ const (
 func (f *follower) rests() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	still := time.Since(f.moved)
-	return still < restAfter || f.bulks > 0 && still < restAtMost
+	return f.busy() || time.Since(f.moved) < restAfter
 }
+
+// busy tells whether a bulk write is under way and may still come to an end. The caller
+// holds mu.
+func (f *follower) busy() bool { return f.bulks > 0 && time.Since(f.moved) < restAtMost }
 
 // watching says how to stop the watch, which may have to be at once.
 func (f *follower) watching(stop context.CancelFunc) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.stop = stop; f.bulks > 0 && time.Since(f.moved) < restAtMost {
+	if f.stop = stop; f.busy() {
 		stop()
 	}
 }

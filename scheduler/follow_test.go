@@ -17,7 +17,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// followed is a follower that watches, and what its view was given.
+// followed is a follower that watches, and what its view was given. It is in a bubble,
+// whose clock a time.Sleep moves on: nobody waits for it.
 type followed struct {
 	*testing.T
 	*follower

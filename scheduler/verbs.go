@@ -206,10 +206,8 @@ func (o object) size() int {
 // confirm returns when a hand with the revision is acknowledged: from then on
 // no trigger of an older definition follows, whatever happens to anybody.
 func (v *verbs) confirm(ctx context.Context, revision uint64) error {
-	if v.s.jobs.rests() { // nothing else may bring it
-		if err := v.s.jobs.catchUp(ctx, revision); err != nil {
-			return unconfirmed(revision)
-		}
+	if v.s.jobs.rests() { // nothing else may bring it; where this fails, it is tried again below
+		_ = v.s.jobs.catchUp(ctx, revision)
 	}
 	lag, cancel := context.WithTimeout(ctx, lagWait)
 	defer cancel()
