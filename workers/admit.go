@@ -85,8 +85,8 @@ func (a *attempt) pass(ctx context.Context) error {
 	}
 }
 
-// first says whether no older message of the same job and stream that queues is
-// still to be run: all of them were acknowledged, or have ended.
+// first says whether no older message of the same queue is still to be run: all
+// of them were acknowledged, or have ended.
 func (c *candidate) first(ctx context.Context, l *lease) (bool, error) {
 	m, lane := &c.message, c.a.lane
 	passed := latest(l.Queued, m)

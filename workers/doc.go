@@ -60,7 +60,8 @@
 //	queue    it waits; each has its turn in the order of its stream
 //	replace  the other is cancelled, and this one runs when that has ended
 //
-// Of the two streams neither comes first. A job without such a policy costs
+// Of the two streams neither comes first, nor of two services, when a job was
+// given another one while runs waited. A job without such a policy costs
 // nothing; with one, each attempt costs one read and two writes. The turn is a
 // lease in the state bucket, written by compare-and-set:
 //

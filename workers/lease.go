@@ -25,13 +25,13 @@ type lease struct {
 	Beat int64 `json:"beat_ms,omitempty"`
 	// Next asks the holder to make way for a newer run.
 	Next *message `json:"next,omitempty"`
-	// Ended are the latest messages, one of each stream, whose runs have ended
-	// after they had the turn.
+	// Ended are the latest messages, one of each queue, whose runs have ended after
+	// they had the turn.
 	Ended []message `json:"ended,omitempty"`
-	// Queued are the latest of those that were in a queue: all before them that
-	// were in it have ended, too.
+	// Queued are where the queues have come to: the runs of these messages, and of
+	// all before them in the same queue, have ended.
 	Queued []message `json:"queued,omitempty"`
-	// Gone are some later ones whose runs have ended without the turn.
+	// Gone are some later messages whose runs have ended without the turn.
 	Gone []message `json:"gone,omitempty"`
 }
 
@@ -39,6 +39,7 @@ type lease struct {
 type message struct {
 	Stream   string    `json:"stream"`
 	Created  time.Time `json:"created"` // the stream
+	Service  string    `json:"service"` // the job may have another one by now
 	Sequence uint64    `json:"sequence"`
 	Stored   time.Time `json:"stored"`
 }
@@ -46,6 +47,11 @@ type message struct {
 func (m *message) sibling(of *message) bool {
 	return m.Stream == of.Stream && m.Created.Equal(of.Created)
 }
+
+// queue says whether both are of one queue: what a job has in one stream for one
+// service. How far another service has come nobody knows; it may have no worker
+// any more.
+func (m *message) queue(of *message) bool { return m.sibling(of) && m.Service == of.Service }
 
 func (m *message) same(as *message) bool { return m.sibling(as) && m.Sequence == as.Sequence }
 
@@ -59,62 +65,93 @@ func (m *message) before(o *message) bool {
 }
 
 func (a *attempt) message() message {
-	m := message{Stream: a.place(), Stored: a.stored.UTC()} // of a direct call
+	m := message{Stream: a.place(), Service: a.t.Service, Stored: a.stored.UTC()} // of a direct call
 	if a.lane != nil {
 		m.Stream, m.Created, m.Sequence = a.lane.stream, a.created().UTC(), a.key.sequence
 	}
 	return m
 }
 
-// latest gives the sequence of the latest message of m's stream in a list that
-// has one of each.
+// latest gives the sequence of the latest message of m's queue in a list that has
+// one of each.
 func latest(of []message, m *message) (sequence uint64) {
 	for i := range of {
-		if of[i].sibling(m) {
+		if of[i].queue(m) {
 			return of[i].Sequence
 		}
 	}
 	return 0
 }
 
-// with gives such a list with m in it, and without what is older in its stream,
-// or in one that was there before under its name.
+// with gives such a list with m in it, and without what is older in its queue, or
+// in one of a stream that was there before under its name.
 func with(of []message, m message) []message {
 	m.Sequence = max(m.Sequence, latest(of, &m))
 	next := []message{m}
 	for _, e := range of {
-		if e.Stream != m.Stream {
+		if e.Stream != m.Stream || e.Service != m.Service {
 			next = append(next, e)
 		}
 	}
-	return next
+	return next[:min(len(next), maxQueues)]
 }
 
+const (
+	// maxQueues is how many queues are remembered, those of services that the job
+	// had before among them.
+	maxQueues = 16
+	// maxGone is how many messages are remembered that never had the turn; what is
+	// behind one that was forgotten waits until all before it is acknowledged.
+	maxGone = 64
+)
+
 // over says whether the run of m has ended already, and m is here again because
-// its acknowledgement was lost. Of other policies than queue only the latest is
-// known.
+// its acknowledgement was lost, or came after it had been sent again. Of other
+// policies than queue only the latest is known.
 func (l *lease) over(overlap string, m *message) bool {
-	return m.Sequence == latest(l.Ended, m) || overlap == OverlapQueue && m.Sequence <= latest(l.Queued, m)
+	return slices.ContainsFunc(l.Ended, func(e message) bool { return e.same(m) }) ||
+		overlap == OverlapQueue && (m.Sequence <= latest(l.Queued, m) || l.gone(m.Sequence, m))
+}
+
+// overtaken says whether a later run than that of m has had the turn.
+func (l *lease) overtaken(m *message) bool {
+	return slices.ContainsFunc(l.Ended, func(e message) bool { return e.sibling(m) && m.before(&e) })
+}
+
+// taken gives the lease when the run of m takes it. In a queue it is the first,
+// so that all before it have ended, and from here on everybody knows that: one of
+// them may just have been given to another worker, before its acknowledgement
+// came, who would run it after m.
+func (l *lease) taken(overlap, run string, m message) lease {
+	before := m
+	before.Sequence--
+	next := l.past(overlap, before)
+	next.Run, next.Message = run, m
+	return next
 }
 
 // after gives the lease when the run that has it has ended: nobody's.
 func (l *lease) after(overlap string) lease {
-	next := lease{Ended: with(l.Ended, l.Message), Queued: l.Queued}
-	if overlap == OverlapQueue {
-		next.Queued = with(l.Queued, l.Message)
-	}
-	next.Gone = slices.DeleteFunc(slices.Clone(l.Gone), func(g message) bool { return g.Sequence <= latest(next.Queued, &g) })
+	next := l.past(overlap, l.Message)
+	next.Ended = with(l.Ended, l.Message)
 	return next
 }
 
-// maxGone is how many messages are remembered that never had the turn; what is
-// behind one that was forgotten waits until all before it is acknowledged.
-const maxGone = 64
+// past gives a lease that is nobody's, and what it knows when the queue of m has
+// come to m.
+func (l *lease) past(overlap string, m message) lease {
+	next := lease{Ended: l.Ended, Queued: l.Queued, Gone: l.Gone}
+	if overlap == OverlapQueue {
+		next.Queued = with(l.Queued, m)
+		next.Gone = slices.DeleteFunc(slices.Clone(l.Gone), func(g message) bool { return g.Sequence <= latest(next.Queued, &g) })
+	}
+	return next
+}
 
-// gone says whether the run of a message in m's stream has ended without having
+// gone says whether the run of a message in m's queue has ended without having
 // had the turn.
 func (l *lease) gone(sequence uint64, m *message) bool {
-	return slices.ContainsFunc(l.Gone, func(g message) bool { return g.sibling(m) && g.Sequence == sequence })
+	return slices.ContainsFunc(l.Gone, func(g message) bool { return g.queue(m) && g.Sequence == sequence })
 }
 
 // without gives the lease when the run of m has ended that never had it.
@@ -145,7 +182,7 @@ func (l *lease) judge(overlap string, m *message, stale, alive bool) verdict {
 	switch {
 	case l.over(overlap, m):
 		return leaves
-	case overlap == OverlapReplace && m.Sequence < latest(l.Ended, m):
+	case overlap == OverlapReplace && l.overtaken(m):
 		return yields
 	case l.Run == "":
 		return takes

@@ -233,7 +233,7 @@ func (l *line) look(ctx context.Context, all []*candidate) error {
 
 // turn decides about the lease of a job.
 func (l *line) turn(ctx context.Context, b *kv.Bucket[lease], all []*candidate) error {
-	behind := make(map[string]bool) // of a stream, somebody older is to be next
+	behind := make(map[[2]string]bool) // of a queue, somebody older is to be next
 	for _, c := range all {
 		s, err := l.sight(ctx, b, l.name)
 		if err != nil {
@@ -241,10 +241,11 @@ func (l *line) turn(ctx context.Context, b *kv.Bucket[lease], all []*candidate) 
 		}
 		overlap := c.a.rules.overlap
 		queued := overlap == OverlapQueue
-		if queued && behind[c.message.Stream] {
+		queue := [2]string{c.message.Stream, c.message.Service}
+		if queued && behind[queue] {
 			continue
 		}
-		behind[c.message.Stream] = behind[c.message.Stream] || queued
+		behind[queue] = behind[queue] || queued
 		stale, at := s.stale()
 		l.again(at)
 		v := s.lease.judge(overlap, &c.message, stale, s.alive())

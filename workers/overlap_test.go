@@ -209,6 +209,32 @@ func TestOverlapQueueWaitsForTheLost(t *testing.T) {
 	})
 }
 
+// When a job is given another service while runs wait, those of neither are lost:
+// they have turns, but no order.
+func TestOverlapQueueOfTwoServices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		floor := newDancefloor(t, 1)
+		onRun, done := watch()
+		work := func(service string) {
+			h.worker(workers.Options{OnRun: onRun}, func(w *workers.Worker) {
+				w.HandleFunc(service, func(_ context.Context, t *workers.Trigger) ([]byte, error) {
+					defer floor.enter(t.Job, t.Run)()
+					time.Sleep(time.Minute)
+					return nil, nil
+				})
+			})
+		}
+		for _, service := range []string{"before", "after", "before", "after"} {
+			h.trigger(service, "", "Bellhop-Job", "j", "Bellhop-Run", service, "Bellhop-Policy", `{"overlap":"queue"}`)
+		}
+		work("after")
+		same(t, "whose service has workers", ends(take(t, done, 2)), []string{"after ok", "after ok"})
+		work("before")
+		same(t, "whose service had none", ends(take(t, done, 2)), []string{"before ok", "before ok"})
+	})
+}
+
 // What waits in a queue can be cancelled, expire, and be given back.
 func TestOverlapQueueLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -430,6 +456,15 @@ func TestFleetLimit(t *testing.T) {
 		floor.mu.Unlock()
 		if took := time.Since(began); took > 3*time.Minute {
 			t.Errorf("all took %s", took)
+		}
+		state, err := h.js.KeyValue(t.Context(), "bellhop-state")
+		ok(t, err)
+		for seat := range 3 {
+			e, err := state.Get(t.Context(), fmt.Sprint("lease.seat.s.", seat))
+			ok(t, err)
+			if strings.Contains(string(e.Value()), "ended") {
+				t.Errorf("seat %d remembers who has had it: %s", seat, e.Value())
+			}
 		}
 	})
 }

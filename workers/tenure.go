@@ -42,10 +42,10 @@ func (a *attempt) take(ctx context.Context, b *kv.Bucket[lease], key string, see
 		a: a, bucket: b, key: key, holder: rand.Text(), beat: a.beatTime(),
 		revision: seen.revision, changed: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
-	t.lease = lease{
-		Run: a.t.Run, Message: a.message(), Holder: t.holder, Worker: a.w.o.Name,
-		Beat: t.beat.Milliseconds(), Ended: seen.lease.Ended, Queued: seen.lease.Queued, Gone: seen.lease.Gone,
+	if t.lease = (lease{Run: a.t.Run, Message: a.message()}); !t.seat() {
+		t.lease = seen.lease.taken(a.rules.overlap, a.t.Run, a.message())
 	}
+	t.lease.Holder, t.lease.Worker, t.lease.Beat = t.holder, a.w.o.Name, t.beat.Milliseconds()
 	if err := t.write(ctx, t.lease, leaseAge); err != nil {
 		return nil, err
 	}
@@ -184,10 +184,13 @@ func (t *tenure) release(again bool, wait time.Duration) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), ioTimeout)
 	defer cancel()
 	for {
-		next, ttl := t.lease.after(t.a.rules.overlap), leaseAge
-		if again {
+		next, ttl := lease{}, leaseAge // a seat that is free
+		switch {
+		case again:
 			next, ttl = t.lease, wait+betweenSlack
 			next.Holder, next.Worker, next.Beat = "", "", 0
+		case !t.seat():
+			next = t.lease.after(t.a.rules.overlap)
 		}
 		err := t.write(ctx, next, ttl)
 		if errors.Is(err, kv.ErrConflict) {
