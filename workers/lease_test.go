@@ -41,6 +41,10 @@ func TestLeaseOfAQueueDoesNotGoBack(t *testing.T) {
 	other := at(5)
 	other.Service = "another"
 	see("an older one of a service that the job had before", other, takes)
+	l = l.taken(OverlapQueue, "another's", other)
+	l = l.after(OverlapQueue)
+	see("the third is over, though the queue of another service moves, too", third, leaves)
+	see("and that one is", other, leaves)
 	other = at(5)
 	other.Created = time.Unix(1, 0)
 	see("an older one of a stream that was made anew", other, takes)

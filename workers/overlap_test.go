@@ -235,6 +235,39 @@ func TestOverlapQueueOfTwoServices(t *testing.T) {
 	})
 }
 
+// What waits for an older run of its own service does not hold up another's.
+func TestOverlapQueueBesideAnotherService(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		floor := newDancefloor(t, 1)
+		onRun, done := watch()
+		serve := func(ctx context.Context, t *workers.Trigger) ([]byte, error) {
+			defer floor.enter(t.Job, t.Run)()
+			select {
+			case <-time.After(5 * time.Second):
+			case <-ctx.Done():
+			}
+			return nil, ctx.Err()
+		}
+		ring := func(service, run string) {
+			h.trigger(service, "", "Bellhop-Job", "j", "Bellhop-Run", run, "Bellhop-Policy", `{"overlap":"queue"}`)
+			synctest.Wait()
+		}
+		doomed := h.s.Connect()
+		h.workerOn(doomed, workers.Options{DrainTimeout: -1}, func(w *workers.Worker) { w.HandleFunc("a", serve) })
+		ring("a", "dies")
+		doomed.Close()
+		h.worker(workers.Options{OnRun: onRun}, func(w *workers.Worker) {
+			w.HandleFunc("a", serve)
+			w.HandleFunc("b", serve)
+		})
+		ring("a", "waits for it")
+		ring("b", "does not")
+		take(t, done, 3)
+		same(t, "order", floor.runs(), []string{"dies", "does not", "dies", "waits for it"})
+	})
+}
+
 // What waits in a queue can be cancelled, expire, and be given back.
 func TestOverlapQueueLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -457,6 +490,7 @@ func TestFleetLimit(t *testing.T) {
 		if took := time.Since(began); took > 3*time.Minute {
 			t.Errorf("all took %s", took)
 		}
+		time.Sleep(10 * time.Minute) // until those come again whose workers died
 		state, err := h.js.KeyValue(t.Context(), "bellhop-state")
 		ok(t, err)
 		for seat := range 3 {
