@@ -76,7 +76,7 @@ func (s *Scheduler) openLog(ctx context.Context, end logEnd) (*opened, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the log: %w", err)
 	}
-	if o.tail, err = readTail(ctx, s.js, s.log, o.hand.Seq, end.last); err != nil {
+	if o.tail, err = s.readTail(ctx, o.hand.Seq, end.last); err != nil {
 		return nil, err
 	}
 	if err := s.catchUp(ctx, o.hand); err != nil {

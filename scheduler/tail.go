@@ -69,14 +69,14 @@ const tailStall = time.Second
 // readTail reads the log from the sequence after `after` up to last. The leap
 // that was just stored behind last proves that nothing is missing: a consumer
 // may be served by a replica that lags, but not past its own end.
-func readTail(ctx context.Context, js jetstream.JetStream, log jetstream.Stream, after, last uint64) (*tail, error) {
+func (s *Scheduler) readTail(ctx context.Context, after, last uint64) (*tail, error) {
 	t := &tail{runs: map[occurrence]uint64{}}
 	if after >= last {
 		return t, nil
 	}
 	begin, cancel := context.WithTimeout(ctx, tailStall)
 	defer cancel()
-	cons, err := js.OrderedConsumer(begin, log.CachedInfo().Config.Name, jetstream.OrderedConsumerConfig{
+	cons, err := s.js.OrderedConsumer(begin, s.log.CachedInfo().Config.Name, jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
 		OptStartSeq:   after + 1,
 		HeadersOnly:   true,
@@ -84,7 +84,7 @@ func readTail(ctx context.Context, js jetstream.JetStream, log jetstream.Stream,
 		MaxResetAttempts: 1, // else to stop it waits for NATS
 	})
 	if err != nil {
-		return t, t.readDirect(ctx, log, after+1, last)
+		return t, s.readDirect(ctx, t, after+1, last, err)
 	}
 	// An iterator and not a callback: while the client begins anew after a lost
 	// connection two callbacks can be under way, the older one late; then the end
@@ -107,7 +107,7 @@ func readTail(ctx context.Context, js jetstream.JetStream, log jetstream.Stream,
 		}
 		switch {
 		case err != nil:
-			return t, t.readDirect(ctx, log, next, last)
+			return t, s.readDirect(ctx, t, next, last, err)
 		case meta.Sequence.Stream > last:
 			return t, nil
 		}
@@ -119,11 +119,14 @@ func readTail(ctx context.Context, js jetstream.JetStream, log jetstream.Stream,
 // watchPrefetch is how many messages are under way to a reader of the log.
 const watchPrefetch = 5000
 
-// readDirect reads the rest of the tail from the stream's leader, one by one.
-func (t *tail) readDirect(ctx context.Context, log jetstream.Stream, next, last uint64) error {
+// readDirect reads the rest of the tail from the stream's leader, one by one, and says
+// why: a scheduler that may make no consumers does so every time, and takes long over
+// a large tail.
+func (s *Scheduler) readDirect(ctx context.Context, t *tail, next, last uint64, why error) error {
+	s.logger.Warn("no consumer reads the log's tail: it is read one by one", "from", next, "to", last, "error", why)
 	for next <= last {
 		answer, cancel := context.WithTimeout(ctx, ackWait)
-		m, err := log.GetMsg(answer, next, jetstream.WithGetMsgSubject(">"))
+		m, err := s.log.GetMsg(answer, next, jetstream.WithGetMsgSubject(">"))
 		cancel()
 		if err != nil {
 			return fmt.Errorf("read the log at %d: %w", next, err)

@@ -2,6 +2,8 @@ package scheduler
 
 import (
 	"context"
+	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,10 +37,12 @@ func TestTailWhoseConsumerIsLost(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		var said strings.Builder
+		s.js, s.logger = deaf, slog.New(slog.NewTextHandler(&said, nil))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		began := time.Now()
-		got, err := readTail(ctx, deaf, s.log, 2, 5)
+		got, err := s.readTail(ctx, 2, 5)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,6 +51,9 @@ func TestTailWhoseConsumerIsLost(t *testing.T) {
 		}
 		if took := time.Since(began); took > 2*tailStall { // on the bubble's clock
 			t.Errorf("it took %v", took)
+		}
+		if !strings.Contains(said.String(), "one by one") {
+			t.Errorf("it says %q", said.String())
 		}
 	})
 }
