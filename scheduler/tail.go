@@ -123,6 +123,9 @@ const watchPrefetch = 5000
 // why: a scheduler that may make no consumers does so every time, and takes long over
 // a large tail.
 func (s *Scheduler) readDirect(ctx context.Context, t *tail, next, last uint64, why error) error {
+	if ctx.Err() != nil { // which is why
+		return ctx.Err()
+	}
 	s.logger.Warn("no consumer reads the log's tail: it is read one by one", "from", next, "to", last, "error", why)
 	for next <= last {
 		answer, cancel := context.WithTimeout(ctx, ackWait)
