@@ -213,6 +213,55 @@ func TestOverlapQueueWaitsForTheLost(t *testing.T) {
 	})
 }
 
+// A run whose acknowledgement came after its message was given to another worker does
+// not begin there, although the worker dies that has the turn after it.
+func TestOverlapQueueDoesNotGoBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		floor := newDancefloor(t, 1)
+		onRun, done := watch()
+		serve := func(ctx context.Context, t *workers.Trigger) ([]byte, error) {
+			defer floor.enter(t.Job, t.Run)()
+			select {
+			case <-time.After(time.Minute):
+			case <-ctx.Done():
+			}
+			return nil, ctx.Err()
+		}
+		h.crew(1, workers.Options{}, workers.ServiceOptions{}, serve)[0].Close() // has made the consumer
+		synctest.Wait()
+		consumer, err := h.js.Consumer(t.Context(), "bellhop-triggers", "s")
+		ok(t, err)
+		state, err := h.js.KeyValue(t.Context(), "bellhop-state")
+		ok(t, err)
+
+		h.rung("j", "first", "queue")
+		began := time.Now()
+		at := func(s time.Duration) { time.Sleep(time.Until(began.Add(s * time.Second))) }
+		first, err := consumer.Next() // by a worker that runs it, and is about to be cut off
+		ok(t, err)
+		doomed := h.crew(1, workers.Options{Concurrency: 2, DrainTimeout: -1}, workers.ServiceOptions{}, serve)[0]
+		h.rung("j", "second", "queue") // waits there
+		synctest.Wait()
+		h.rung("k", "other", "allow") // has its slot: nothing more comes there
+		at(24)                        // the last beat of whoever had the first one
+		_, err = state.Put(t.Context(), "lease.job.j", []byte(`{"run":"first","message":{"stream":"elsewhere"},"holder":"cut off","beat_ms":5000}`))
+		ok(t, err)
+		h.crew(1, workers.Options{OnRun: onRun}, workers.ServiceOptions{}, serve)
+		at(31) // since a second it is given to this one, too
+		ok(t, first.Ack())
+		at(37) // since a second the doomed one has the turn
+		same(t, "while the second runs", floor.runs(), []string{"other", "second"})
+		doomed.Close()
+		take(t, done, 2)
+		for _, run := range floor.runs() {
+			if run == "first" {
+				t.Errorf("it begins again: %v", floor.runs())
+			}
+		}
+	})
+}
+
 // When a job is given another service while runs wait, those of neither are lost:
 // they have turns, but no order.
 func TestOverlapQueueOfTwoServices(t *testing.T) {
